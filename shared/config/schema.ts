@@ -1,0 +1,119 @@
+import { z } from "zod";
+
+const positiveInt = z.int().positive();
+const count = z.int().nonnegative();
+
+/**
+ * Every setting of a run, with its default and its description. Flags, `COORD_*` environment variables, the keys of
+ * coord.yaml and `--help` all come from this one schema: key `loraAlpha` is flag `--lora-alpha` (or `--lora_alpha`),
+ * variable `COORD_LORA_ALPHA` and YAML key `lora_alpha` (or `loraAlpha`, `lora-alpha`).
+ * Names are those of HuggingFace's TrainingArguments, PEFT's LoraConfig and torchrun wherever they have one.
+ */
+export const runConfigSchema = z.strictObject({
+  // Launch
+  nodes: positiveInt.max(1024).default(1).describe("Number of nodes."),
+  gpus: positiveInt.max(64).default(1).describe("Workers per node, one per GPU."),
+  slots: positiveInt
+    .max(65536)
+    .optional()
+    .describe("Logical shards of a global batch (default: nodes × gpus at launch)."),
+  launcher: z
+    .enum(["local", "none"])
+    .default("local")
+    .describe("Who starts the agents: this host, or nobody (they are started from outside)."),
+  maxRestarts: count
+    .max(1000)
+    .default(3)
+    .describe("Times that the workers of a run may be started again before it fails."),
+  portRange: z
+    .string()
+    .regex(/^\d{1,5}-\d{1,5}$/, "must look like 29500-29600")
+    .optional()
+    .describe("Ports to take listeners from, A-B (default: any free port)."),
+  masterPort: z.int().min(0).max(65535).default(0).describe("Port of the coordinator (default: any free port)."),
+  listen: z
+    .string()
+    .default("127.0.0.1")
+    .describe("Address that the coordinator binds. Other than loopback needs TLS."),
+  tlsCert: z.string().optional().describe("Certificate (PEM) of the coordinator."),
+  tlsKey: z.string().optional().describe("Private key (PEM) of the coordinator."),
+  tlsCa: z.string().optional().describe("Certificate authority (PEM) that agents and workers trust."),
+  insecure: z
+    .boolean()
+    .default(false)
+    .describe("Allow a bind other than loopback without TLS. Anybody on the network can read the run's token."),
+  heartbeatTimeoutMs: positiveInt
+    .min(500)
+    .default(5000)
+    .describe("Silence after which a worker counts as lost, in milliseconds."),
+  formTimeoutMs: positiveInt.default(300_000).describe("Time for all workers to join, in milliseconds."),
+  threadsPerWorker: count
+    .max(1024)
+    .default(0)
+    .describe("Compute threads of each worker (default: processors of the host ÷ its workers)."),
+
+  // Model
+  model: z.string().optional().describe("HuggingFace-format model directory (default: the built-in demo)."),
+  engine: z.enum(["onnx", "tfjs"]).default("onnx").describe("What computes gradients."),
+  device: z.enum(["auto", "cpu", "webgpu", "cuda"]).default("auto").describe("Where the engine computes."),
+  initAdapter: z.string().optional().describe("PEFT adapter directory whose weights a new run starts from."),
+
+  // Data
+  data: z.string().optional().describe("Data set: json, jsonl or text file (default: the built-in demo's)."),
+  evalData: z.string().optional().describe("Held-out data set file."),
+  evalSplit: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0)
+    .describe("Fraction of the data set to hold out when no --eval-data is given."),
+  format: z.enum(["auto", "huatuo", "sharegpt", "text"]).default("auto").describe("Format of the rows."),
+  chatTemplate: z.string().default("auto").describe("Named chat template, or auto for the tokenizer's own."),
+  maxLength: positiveInt.max(1_048_576).default(512).describe("Tokens per sample; longer ones are cut."),
+  trainOnInputs: z.boolean().default(false).describe("Learn questions too, not answers alone."),
+
+  // LoRA (PEFT's names)
+  loraR: positiveInt.max(4096).default(8).describe("Rank of the adapter."),
+  loraAlpha: z.number().positive().default(16).describe("Scale: the update is multiplied by alpha / r."),
+  loraDropout: z.number().min(0).max(0.95).default(0).describe("Dropout in front of the adapter."),
+  targetModules: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["q_proj", "v_proj"])
+    .describe("Linear modules that get an adapter: names, or all-linear."),
+
+  // Training (TrainingArguments' names)
+  output: z.string().default("coord-output").describe("Directory for checkpoints and the adapter."),
+  perDeviceTrainBatchSize: positiveInt.default(4).describe("Samples per micro-batch."),
+  perDeviceEvalBatchSize: positiveInt.default(8).describe("Samples per micro-batch of the held-out loss."),
+  gradientAccumulationSteps: positiveInt.default(1).describe("Micro-batches per slot and step."),
+  numTrainEpochs: z.number().positive().default(1).describe("Passes over the data set."),
+  maxSteps: z.int().default(-1).describe("Steps; overrides the number of epochs when positive."),
+  learningRate: z.number().positive().default(2e-4).describe("Peak learning rate."),
+  lrSchedulerType: z
+    .enum(["linear", "cosine", "constant", "constant_with_warmup"])
+    .default("cosine")
+    .describe("Learning-rate schedule."),
+  warmupRatio: z.number().min(0).max(1).default(0.03).describe("Fraction of the steps over which the rate rises."),
+  warmupSteps: count.default(0).describe("Steps over which the rate rises; overrides the ratio when positive."),
+  weightDecay: z.number().min(0).default(0).describe("Decoupled weight decay (AdamW)."),
+  adamBeta1: z.number().min(0).lt(1).default(0.9).describe("AdamW's first decay rate."),
+  adamBeta2: z.number().min(0).lt(1).default(0.999).describe("AdamW's second decay rate."),
+  adamEpsilon: z.number().positive().default(1e-8).describe("AdamW's epsilon."),
+  maxGradNorm: z.number().min(0).default(1).describe("Clip gradients to this global L2 norm; 0 for never."),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(42)
+    .describe("Seed of data order, initial weights and dropout."),
+  saveSteps: count.default(500).describe("Steps between checkpoints; 0 for the last one only."),
+  saveTotalLimit: count.default(0).describe("Checkpoints to keep; 0 for all."),
+  evalSteps: count.default(0).describe("Steps between held-out losses; 0 for start and end only."),
+  loggingSteps: positiveInt.default(1).describe("Steps between log lines."),
+});
+
+/** A complete, checked configuration. */
+export type RunConfig = z.infer<typeof runConfigSchema>;
+/** Name of a setting. */
+export type ConfigKey = keyof RunConfig;
