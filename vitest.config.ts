@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: "integration",
-          include: ["test/integration/**/*.test.ts", "test/chaos/**/*.test.ts"],
+          include: ["test/{integration,chaos,interop}/**/*.test.ts"],
           environment: "node",
           // Each file starts real processes: one file at a time keeps a two-core host honest.
           fileParallelism: false,

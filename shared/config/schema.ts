@@ -35,6 +35,12 @@ export const runConfigSchema = z.strictObject({
     .string()
     .default("127.0.0.1")
     .describe("Address that the coordinator binds. Other than loopback needs TLS."),
+  advertise: z
+    .string()
+    .optional()
+    .describe(
+      "Host name or address that workers reach the coordinator at (default: the one bound, or this host's name).",
+    ),
   tlsCert: z.string().optional().describe("Certificate (PEM) of the coordinator."),
   tlsKey: z.string().optional().describe("Private key (PEM) of the coordinator."),
   tlsCa: z.string().optional().describe("Certificate authority (PEM) that agents and workers trust."),
@@ -67,7 +73,10 @@ export const runConfigSchema = z.strictObject({
     .max(0.5)
     .default(0)
     .describe("Fraction of the data set to hold out when no --eval-data is given."),
-  format: z.enum(["auto", "huatuo", "sharegpt", "text"]).default("auto").describe("Format of the rows."),
+  format: z
+    .enum(["auto", "huatuo", "sharegpt", "openai", "alpaca", "text"])
+    .default("auto")
+    .describe("Format of the rows."),
   chatTemplate: z.string().default("auto").describe("Named chat template, or auto for the tokenizer's own."),
   maxLength: positiveInt.max(1_048_576).default(512).describe("Tokens per sample; longer ones are cut."),
   trainOnInputs: z.boolean().default(false).describe("Learn questions too, not answers alone."),
@@ -83,7 +92,11 @@ export const runConfigSchema = z.strictObject({
     .describe("Linear modules that get an adapter: names, or all-linear."),
 
   // Training (TrainingArguments' names)
-  output: z.string().default("coord-output").describe("Directory for checkpoints and the adapter."),
+  output: z
+    .string()
+    .min(1)
+    .default("coord-output/{run}")
+    .describe("Directory for checkpoints and the adapter; {run} stands for the run's id."),
   perDeviceTrainBatchSize: positiveInt.default(4).describe("Samples per micro-batch."),
   perDeviceEvalBatchSize: positiveInt.default(8).describe("Samples per micro-batch of the held-out loss."),
   gradientAccumulationSteps: positiveInt.default(1).describe("Micro-batches per slot and step."),

@@ -1,0 +1,29 @@
+import { flagOptions } from "../../../shared/config/flags.ts";
+import { startRun } from "../../launch/startRun.ts";
+import { attachToRun } from "../attachToRun.ts";
+import type { Command } from "../command.ts";
+import { loadConfig } from "../loadConfig.ts";
+import { whileInterruptible } from "../whileInterruptible.ts";
+
+export const launchCommand: Command = {
+  usage: "launch",
+  describe: "Start a training run and attach to it. The run goes on when the terminal closes; Ctrl-C stops it.",
+  options: {
+    config: { describe: "File with settings [default: coord.yaml where there is one].", requiresArg: true },
+    detach: { type: "boolean", alias: "d", describe: "Print the run's id and return." },
+    ...flagOptions(),
+  },
+  examples: [
+    ["coord launch --nodes 2 --gpus 8", "Train the built-in demo on 2 simulated nodes"],
+    ["coord launch --model DIR --data FILE --output OUT", "Train your own"],
+  ],
+  async run(values, context) {
+    const { config, sources } = await loadConfig(values, context);
+    const run = await whileInterruptible(context, (signal) => startRun({ config, sources, signal }));
+    if (values["detach"]) {
+      context.stdout.write(`${run.runId}\n`);
+      return 0;
+    }
+    return attachToRun(run, { owner: true, loggingSteps: config.loggingSteps, showFromMs: 0 }, context);
+  },
+};

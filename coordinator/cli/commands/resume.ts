@@ -1,0 +1,95 @@
+import type { Options } from "yargs";
+import { type FlagOption, flagOptions } from "../../../shared/config/flags.ts";
+import { resolveOverrides } from "../../../shared/config/resolve.ts";
+import type { ConfigKey } from "../../../shared/config/schema.ts";
+import { type Setting, settings } from "../../../shared/config/settings.ts";
+import { CoordError } from "../../../shared/errors.ts";
+import { resumeRun } from "../../launch/startRun.ts";
+import { attachToRun } from "../attachToRun.ts";
+import { type Command, textValue } from "../command.ts";
+import { absolutePaths, settingValues } from "../loadConfig.ts";
+import { selectRun } from "../selectRun.ts";
+import { whileInterruptible } from "../whileInterruptible.ts";
+
+/** Settings that may change when a run continues: where and how it runs, how long, and what it keeps and reports. */
+const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
+  "nodes",
+  "gpus",
+  "launcher",
+  "maxRestarts",
+  "portRange",
+  "masterPort",
+  "listen",
+  "advertise",
+  "tlsCert",
+  "tlsKey",
+  "tlsCa",
+  "insecure",
+  "heartbeatTimeoutMs",
+  "formTimeoutMs",
+  "threadsPerWorker",
+  "device",
+  "numTrainEpochs",
+  "maxSteps",
+  "saveSteps",
+  "saveTotalLimit",
+  "evalSteps",
+  "loggingSteps",
+]);
+
+const changes = settings.filter(({ key }) => changeable.has(key));
+const fixed = settings.filter(({ key }) => !changeable.has(key));
+
+export const resumeCommand: Command = {
+  usage: "resume [run]",
+  describe: "Continue a run exactly where its newest valid checkpoint stands. Settings are those of the run.",
+  positionals: { run: { describe: "Id or output directory of the run [default: the newest].", type: "string" } },
+  options: {
+    from: { describe: "Checkpoint to continue from, checkpoint-N [default: the newest valid one].", requiresArg: true },
+    detach: { type: "boolean", alias: "d", describe: "Print the run's id and return." },
+    ...offered(changes),
+    ...hidden(flagOptions(fixed)),
+  },
+  examples: [
+    ["coord resume", "Continue the newest run"],
+    ["coord resume OUT --from checkpoint-500", "Go back to an earlier checkpoint"],
+  ],
+  async run(values, context) {
+    const refused = fixed.find(({ flag }) => values[flag] !== undefined);
+    if (refused !== undefined) {
+      throw new CoordError(
+        "CONFIG_INVALID",
+        `--${refused.flag} cannot change when a run continues; coord launch --init-adapter starts a new run from its weights.`,
+      );
+    }
+    const overrides = resolveOverrides(settingValues(values));
+    const target = textValue(values, "run");
+    const from = textValue(values, "from");
+    const showFromMs = Date.now();
+    const run = await whileInterruptible(context, (signal) =>
+      resumeRun({
+        ...(target === undefined ? {} : { target }),
+        ...(from === undefined ? {} : { from }),
+        overrides: { ...overrides, ...absolutePaths(overrides, context.workingDirectory) },
+        signal,
+      }),
+    );
+    if (values["detach"]) {
+      context.stdout.write(`${run.runId}\n`);
+      return 0;
+    }
+    const { loggingSteps } = (await selectRun(run.runId, context)).run.config;
+    return attachToRun(run, { owner: true, loggingSteps, showFromMs }, context);
+  },
+};
+
+/** Without defaults: a setting that is not given stays as it is. */
+function offered(wanted: readonly Setting[]): Record<string, Options> {
+  const options = flagOptions(wanted);
+  return Object.fromEntries(wanted.map(({ flag, description }) => [flag, { ...options[flag], describe: description }]));
+}
+
+/** Options that are known, so that using one gets a reason, but not offered. */
+function hidden(options: Readonly<Record<string, FlagOption>>): Record<string, Options> {
+  return Object.fromEntries(Object.entries(options).map(([name, option]) => [name, { ...option, hidden: true }]));
+}

@@ -1,0 +1,56 @@
+import { type StatusDocument, statusDocument } from "../observe/renderStatus.ts";
+import type { Liveness } from "../runs/decideLiveness.ts";
+import { openRunClient } from "../runs/runClient.ts";
+import { runLiveness } from "../runs/runLiveness.ts";
+import { reachRun } from "./reachRun.ts";
+import type { SelectedRun } from "./selectRun.ts";
+
+/** A living coordinator that does not answer within this time is shown as it was last known. */
+const answerMs = 3000;
+
+/** Where a run stands: from its coordinator while that lives, from its files before and after. */
+export async function describeRun(selected: SelectedRun): Promise<StatusDocument> {
+  const { directory } = selected;
+  const liveness = await runLiveness(directory);
+  if (liveness !== "live") return fromFiles(selected, liveness);
+  const client = openRunClient(await reachRun(selected));
+  try {
+    return statusDocument(await client.getStatus(AbortSignal.timeout(answerMs)));
+  } catch (thrown) {
+    // It may have ended between the two questions.
+    if ((await directory.readResult()) === undefined) throw thrown;
+    return fromFiles(selected, "ended");
+  } finally {
+    client.close();
+  }
+}
+
+async function fromFiles({ runId, directory, run }: SelectedRun, liveness: Liveness): Promise<StatusDocument> {
+  const result = await directory.readResult();
+  return {
+    run: runId,
+    state: result?.state ?? liveness,
+    reason: result?.message ?? reasons[liveness],
+    step: result?.step ?? 0,
+    maxSteps: result?.maxSteps ?? 0,
+    generation: 0,
+    worldSize: run.config.nodes * run.config.gpus,
+    output: run.output,
+    checkpoint: result?.checkpoint || null,
+    adapter: result?.adapter || null,
+    loss: null,
+    learningRate: null,
+    tokensPerSecond: null,
+    etaSeconds: null,
+    errorCode: result?.errorCode || null,
+    exitCode: result?.exitCode ?? null,
+    workers: [],
+  };
+}
+
+const reasons: Readonly<Record<Liveness, string>> = {
+  starting: "The coordinator does not listen yet.",
+  live: "",
+  ended: "",
+  dead: "The coordinator died without leaving a result; coord resume continues from the newest checkpoint.",
+};

@@ -1,0 +1,175 @@
+import { Deferred, unlessAborted } from "../../shared/deferred.ts";
+import { CoordError } from "../../shared/errors.ts";
+import type {
+  CollectiveService,
+  ContributeHeader,
+  ContributeRequest,
+  EvaluateRequest,
+  FetchRequest,
+  RoundKey,
+  TokenLoss as TokenLossMessage,
+} from "../../shared/gen/coord/v1/collective_pb.ts";
+import { ChunkAssembler, cutIntoChunks } from "../../shared/rpc/chunks.ts";
+import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
+import { float32OfBytes } from "../../shared/tensors/bytes.ts";
+import { digest64 } from "../../shared/tensors/digest.ts";
+import type { Generation, TrainingSession } from "../membership/trainingSession.ts";
+import { LossSum, type TokenLoss } from "./lossSum.ts";
+import { Round } from "./round.ts";
+
+/** A gradient longer than this is refused before memory is taken for it, in bytes. */
+const maxGradientBytes = 1024 ** 3;
+
+/** All-reduce and held-out loss over the slots of a run. */
+export class Collective {
+  readonly handlers: Handlers<typeof CollectiveService> = {
+    contribute: (requests, context) => this.#contribute(requests, context),
+    fetch: (request, context) => this.#fetch(request, context),
+    evaluate: (request, context) => this.#evaluate(request, context),
+  };
+  #round: { generation: Generation; step: number; round: Round } | undefined;
+  #evaluation: { generation: Generation; step: number; losses: LossSum; total: Deferred<TokenLoss> } | undefined;
+
+  constructor(
+    private readonly session: () => TrainingSession,
+    private readonly options: {
+      readonly slots: number;
+      readonly groupSize: number;
+      onNotFinite(error: CoordError): void;
+      onEvaluation(step: number, loss: TokenLoss): void;
+    },
+  ) {}
+
+  /** What is known of the round that `step` was made of, which is over: its gradients are let go. */
+  takeResult(step: number): { readonly loss: TokenLoss; readonly inputTokens: number } {
+    const current = this.#round;
+    const totals = current?.step === step ? current.round.totals : undefined;
+    if (!totals) throw new CoordError("INTERNAL", `Step ${step} was voted for but never summed.`);
+    this.#round = undefined;
+    return totals;
+  }
+
+  async #contribute(requests: AsyncIterable<ContributeRequest>, context: CallContext) {
+    let header: ContributeHeader | undefined;
+    let assembler: ChunkAssembler | undefined;
+    for await (const { part } of requests) {
+      if (part.case === "header" && !header) {
+        header = part.value;
+        this.#admit(header);
+        assembler = new ChunkAssembler(Number(header.bytes));
+      } else if (part.case === "chunk" && assembler) {
+        assembler.add(part.value);
+      } else {
+        throw new CoordError("INVALID_REQUEST", "An upload must be one header and then chunks.");
+      }
+    }
+    context.signal.throwIfAborted();
+    if (!header || !assembler) throw new CoordError("INVALID_REQUEST", "An upload came without a header.");
+    const bytes = assembler.complete();
+    if (digest64(bytes) !== header.digest) {
+      throw new CoordError("DIVERGED", `The gradient of slot ${header.slot} was damaged on its way (digest mismatch).`);
+    }
+    // The membership may have changed while the bytes came in.
+    const generation = this.#admit(header);
+    this.#roundFor(generation, header.key!).add({
+      slot: header.slot,
+      digest: header.digest,
+      gradient: float32OfBytes(bytes),
+      loss: lossOf(header.loss),
+      inputTokens: Number(header.inputTokens),
+    });
+    return {};
+  }
+
+  async *#fetch(request: FetchRequest, context: CallContext) {
+    const key = request.key!;
+    const generation = this.#checkKey(key);
+    this.session().memberOf(generation, request.member!);
+    const signal = AbortSignal.any([generation.controller.signal, context.signal]);
+    const { bytes, digest, loss } = await unlessAborted(this.#roundFor(generation, key).result, signal);
+    yield {
+      part: {
+        case: "header" as const,
+        value: { bytes: BigInt(bytes.byteLength), digest, loss: { sum: loss.sum, tokens: BigInt(loss.tokens) } },
+      },
+    };
+    for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
+  }
+
+  async #evaluate(request: EvaluateRequest, context: CallContext) {
+    const session = this.session();
+    const generation = session.currentGeneration(request.generation);
+    const member = session.memberOf(generation, request.member!);
+    this.#checkSlot(generation, member.workerId, request.slot);
+    const step = Number(request.step);
+    if (step !== session.step) {
+      throw new CoordError("INVALID_REQUEST", `An evaluation of step ${step} came at step ${session.step}.`);
+    }
+    if (this.#evaluation?.generation !== generation || this.#evaluation.step !== step) {
+      this.#evaluation = { generation, step, losses: new LossSum(this.options.slots), total: new Deferred() };
+    }
+    const evaluation = this.#evaluation;
+    const wasComplete = evaluation.losses.complete;
+    evaluation.losses.add({ slot: request.slot, loss: lossOf(request.loss) });
+    if (evaluation.losses.complete && !wasComplete) {
+      const total = evaluation.losses.total();
+      session.evaluated();
+      this.options.onEvaluation(step, total);
+      evaluation.total.resolve(total);
+    }
+    const signal = AbortSignal.any([generation.controller.signal, context.signal]);
+    const total = await unlessAborted(evaluation.total.promise, signal);
+    return { loss: { sum: total.sum, tokens: BigInt(total.tokens) } };
+  }
+
+  /** Refuses a contribution before any memory is taken for it. */
+  #admit(header: ContributeHeader): Generation {
+    const generation = this.#checkKey(header.key!);
+    const member = this.session().memberOf(generation, header.member!);
+    this.#checkSlot(generation, member.workerId, header.slot);
+    if (header.bytes > BigInt(maxGradientBytes) || header.bytes % 4n !== 0n) {
+      throw new CoordError(
+        "LIMIT_EXCEEDED",
+        `A gradient of ${header.bytes} bytes is over the limit of ${maxGradientBytes} or not a multiple of 4.`,
+      );
+    }
+    if (header.loss && !Number.isFinite(header.loss.sum)) {
+      const error = new CoordError(
+        "NOT_FINITE",
+        `The loss of slot ${header.slot} (worker ${member.workerId}, rank ${member.rank}) is ${header.loss.sum} at step ${header.key!.step}. Lower --learning-rate or look at the samples of that step.`,
+      );
+      this.options.onNotFinite(error);
+      throw error;
+    }
+    return generation;
+  }
+
+  #checkKey(key: RoundKey): Generation {
+    const session = this.session();
+    const generation = session.currentGeneration(key.generation);
+    if (key.bucket !== 0) throw new CoordError("INVALID_REQUEST", `Bucket ${key.bucket} does not exist.`);
+    const step = Number(key.step);
+    if (step !== session.step + 1) {
+      throw new CoordError("INVALID_REQUEST", `Step ${step} is not in work; step ${session.step + 1} is.`);
+    }
+    return generation;
+  }
+
+  #checkSlot(generation: Generation, workerId: string, slot: number): void {
+    if (!generation.slotsOf.get(workerId)?.includes(slot)) {
+      throw new CoordError("INVALID_REQUEST", `Slot ${slot} is not worker ${workerId}'s.`);
+    }
+  }
+
+  #roundFor(generation: Generation, key: RoundKey): Round {
+    const step = Number(key.step);
+    if (this.#round?.generation !== generation || this.#round.step !== step) {
+      this.#round = { generation, step, round: new Round(this.options.slots, this.options.groupSize) };
+    }
+    return this.#round.round;
+  }
+}
+
+function lossOf(message: TokenLossMessage | undefined): TokenLoss {
+  return { sum: message?.sum ?? 0, tokens: Number(message?.tokens ?? 0n) };
+}

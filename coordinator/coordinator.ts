@@ -1,0 +1,361 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { adapterConfigOf } from "../shared/checkpoint/adapterConfig.ts";
+import { exportAdapter } from "../shared/checkpoint/exportAdapter.ts";
+import { LocalCheckpointStore } from "../shared/checkpoint/localStore.ts";
+import type { CheckpointStore } from "../shared/checkpoint/store.ts";
+import { type Clock, systemClock } from "../shared/clock.ts";
+import type { RunConfig } from "../shared/config/schema.ts";
+import { type SamplePlan, totalSteps } from "../shared/dataset/plan.ts";
+import { openTokenFile } from "../shared/dataset/tokenFile.ts";
+import { Deferred, unlessAborted } from "../shared/deferred.ts";
+import { assertNever, CoordError, exitCodes, toCoordError } from "../shared/errors.ts";
+import { AgentService } from "../shared/gen/coord/v1/agent_pb.ts";
+import { RunService, RunState } from "../shared/gen/coord/v1/run_pb.ts";
+import type { Logger } from "../shared/log.ts";
+import { workerLogDirectory } from "../shared/runPaths.ts";
+import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
+import { prepareDataset } from "./dataset/prepareDataset.ts";
+import type { GenerationFile } from "./generationFile.ts";
+import { AgentPool, type Place } from "./launch/agentPool.ts";
+import type { Launcher } from "./launch/launcher.ts";
+import { LocalLauncher } from "./launch/localLauncher.ts";
+import { workerEnvironment } from "./launch/workerEnvironment.ts";
+import type { EventLog } from "./observe/eventLog.ts";
+import { RunMonitor } from "./observe/runMonitor.ts";
+import type { CoordinatorServer } from "./server.ts";
+import { findStart } from "./startingPoint.ts";
+import { Training } from "./training.ts";
+
+/** Slots that are summed before the sums are added: the GPUs of a usual node. Part of what the result's bits depend on. */
+const slotsPerGroup = 8;
+
+/** Milliseconds between two looks for silent workers. */
+const evictionIntervalMs = 500;
+
+/** What a coordinator works with; its caller owns the listener and the run directory. */
+export interface CoordinatorContext {
+  readonly runId: string;
+  /** COORD_HOME. */
+  readonly home: string;
+  readonly paths: { readonly logs: string; readonly token: string };
+  readonly config: RunConfig;
+  /** `checkpoint-N` to continue from; absent for the newest valid one. */
+  readonly from: string | undefined;
+  /** "host:port" that workers get. */
+  readonly address: string;
+  readonly server: CoordinatorServer;
+  readonly events: EventLog;
+  readonly logger: Logger;
+  readonly generations: GenerationFile;
+  /** Aborted by SIGTERM: checkpoint, then end with exit code 75. */
+  readonly terminated: AbortSignal;
+  /** Attempts that earlier coordinators of this run have used. */
+  readonly firstAttempt: number;
+}
+
+/** How a run ended. */
+export interface RunOutcome {
+  readonly state: "finished" | "stopped" | "failed";
+  readonly exitCode: number;
+  readonly errorCode: string;
+  readonly message: string;
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly checkpoint: string;
+  /** Directory of the adapter; empty when there is none. */
+  readonly adapter: string;
+}
+
+/** Carries a run from data preparation to its outcome. Never throws: a failure is an outcome. */
+export class Coordinator {
+  readonly #context: CoordinatorContext;
+  readonly #clock: Clock = systemClock;
+  readonly #store: LocalCheckpointStore;
+  readonly #agents: AgentPool;
+  readonly #launcher: Launcher | undefined;
+  readonly #stopNow = new AbortController();
+  readonly #failed = new Deferred<never>();
+  readonly monitor: RunMonitor;
+  #training: Training | undefined;
+  #adapter = "";
+
+  constructor(context: CoordinatorContext) {
+    this.#context = context;
+    const { config, events, runId } = context;
+    this.#store = new LocalCheckpointStore(config.output, {
+      saveTotalLimit: config.saveTotalLimit,
+      onWarning: (message) => events.add("warning", message),
+    });
+    this.monitor = new RunMonitor({
+      runId,
+      output: config.output,
+      worldSize: config.nodes * config.gpus,
+      clock: this.#clock,
+      events,
+      onStop: (now) => this.#stop(now),
+    });
+    this.#agents = this.#createAgents();
+    this.#launcher = this.#createLauncher();
+    this.monitor.places = this.#agents.places;
+    context.server.add(RunService, this.monitor.handlers);
+    context.server.add(AgentService, this.#agents.handlers);
+  }
+
+  async run(): Promise<RunOutcome> {
+    const { terminated } = this.#context;
+    terminated.addEventListener("abort", () => this.#stop(false), { once: true });
+    let outcome: RunOutcome;
+    try {
+      await unlessAborted(Promise.race([this.#train(), this.#failed.promise]), this.#stopNow.signal);
+      outcome = this.#completed();
+    } catch (thrown) {
+      outcome = this.#broken(thrown);
+    }
+    this.#agents.end({ now: outcome.state === "failed" || this.#stopNow.signal.aborted });
+    this.#training?.session.close(new CoordError("STOPPED", "The run is over."));
+    await this.#launcher?.stop();
+    const states = { finished: RunState.FINISHED, stopped: RunState.STOPPED, failed: RunState.FAILED };
+    this.monitor.errorCode = outcome.errorCode;
+    this.monitor.exitCode = outcome.exitCode;
+    this.monitor.enter(states[outcome.state], outcome.message);
+    return outcome;
+  }
+
+  async #train(): Promise<void> {
+    const { config, events, generations, home, runId, server } = this.#context;
+    const signal = this.#stopNow.signal;
+    this.monitor.enter(RunState.PREPARING, "Preparing the data set.");
+    const prepared = await prepareDataset({
+      config,
+      modelDirectory: config.model!,
+      dataPath: config.data!,
+      ...(config.evalData === undefined ? {} : { evalDataPath: config.evalData }),
+      cacheDirectory: `${home}/cache/tokens`,
+      signal,
+      onProgress: ({ phase, done, total }) => {
+        const unit = total === undefined ? `${done}` : `${done} of ${total}`;
+        events.add("data", `${phase} the data set: ${unit}`, {
+          phase,
+          done,
+          ...(total === undefined ? {} : { total }),
+        });
+      },
+    });
+    events.add("data", prepared.reason, { ...prepared.summary, hit: prepared.hit });
+    const tokens = await openTokenFile(prepared.path);
+    try {
+      const slots = config.slots ?? config.nodes * config.gpus;
+      const plan: SamplePlan = {
+        seed: config.seed,
+        datasetSize: tokens.trainSize,
+        slots,
+        microBatch: config.perDeviceTrainBatchSize,
+        accumulation: config.gradientAccumulationSteps,
+      };
+      const maxSteps = totalSteps(plan, config.numTrainEpochs, config.maxSteps);
+      this.monitor.maxSteps = maxSteps;
+      const expected = { dataset: tokens.contentKey, maxSteps };
+      const start = await findStart(config, this.#store, this.#context.from, expected);
+      generations.raiseTo(await newestGeneration(this.#store));
+      events.add("state", start.reason, { step: start.step });
+      signal.throwIfAborted();
+
+      const training = new Training({
+        runId,
+        config,
+        slots,
+        groupSize: Math.min(slotsPerGroup, slots),
+        plan,
+        maxSteps,
+        start,
+        tokens,
+        store: this.#store,
+        writer: this.#createWriter(plan, tokens.contentKey),
+        clock: this.#clock,
+        server,
+        monitor: this.monitor,
+        events,
+        agents: this.#agents,
+        nextGeneration: () => generations.next(),
+      });
+      this.#training = training;
+      training.failed.promise.catch((thrown: unknown) => this.#failed.reject(thrown));
+      if (start.step < maxSteps) await this.#runWorkers(training);
+      await training.settle();
+      if (training.session.step >= maxSteps) await this.#export(training);
+    } finally {
+      await tokens.close();
+    }
+  }
+
+  async #runWorkers(training: Training): Promise<void> {
+    const { config } = this.#context;
+    this.monitor.enter(RunState.FORMING, `Starting ${config.nodes * config.gpus} workers on ${config.nodes} nodes.`);
+    this.#agents.begin();
+    await this.#launcher?.start();
+    let lastLook = this.#clock.monotonicMs();
+    const eviction = setInterval(() => {
+      // If this process itself was held up, the silence may be its own.
+      const late = this.#clock.monotonicMs() - lastLook > 2 * evictionIntervalMs;
+      lastLook = this.#clock.monotonicMs();
+      if (!late) training.session.evictSilent();
+    }, evictionIntervalMs);
+    try {
+      await training.session.allFinished.promise;
+    } finally {
+      clearInterval(eviction);
+    }
+  }
+
+  /** The first wish ends the run after a checkpoint, where there is something to save; `now` ends it at once. */
+  #stop(now: boolean): void {
+    if (!now && this.#training) this.#training.stop();
+    else this.#stopNow.abort(new CoordError("STOPPED", "Stopped by the user."));
+  }
+
+  #completed(): RunOutcome {
+    const { maxSteps } = this.monitor;
+    const step = this.#training?.session.step ?? 0;
+    const figures = { errorCode: "", step, maxSteps, checkpoint: this.monitor.checkpoint, adapter: this.#adapter };
+    if (step >= maxSteps) {
+      return { state: "finished", exitCode: exitCodes.done, message: `Finished after ${step} steps.`, ...figures };
+    }
+    const terminated = this.#context.terminated.aborted;
+    const who = terminated ? "Ended by the system" : "Stopped by the user";
+    const exitCode = terminated ? exitCodes.worthRetrying : exitCodes.stoppedByUser;
+    return {
+      state: "stopped",
+      exitCode,
+      message: `${who} at step ${step} of ${maxSteps}, after a checkpoint.`,
+      ...figures,
+    };
+  }
+
+  #broken(thrown: unknown): RunOutcome {
+    const { events, logger } = this.#context;
+    const error = toCoordError(thrown);
+    const stopped = error.code === "STOPPED";
+    if (!stopped) {
+      logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
+      events.add("error", error.message, { code: error.code, ...this.#rootCause });
+    }
+    return {
+      state: stopped ? "stopped" : "failed",
+      exitCode: error.exitCode,
+      errorCode: stopped ? "" : error.code,
+      message: error.message,
+      step: this.#training?.session.step ?? 0,
+      maxSteps: this.monitor.maxSteps,
+      checkpoint: this.monitor.checkpoint,
+      adapter: "",
+    };
+  }
+  /** Which worker failed first, for the report. */
+  #rootCause: { worker?: string; lastLines?: string; log?: string } = {};
+
+  #createAgents(): AgentPool {
+    const { address, config, events, firstAttempt, paths, runId } = this.#context;
+    const separator = address.lastIndexOf(":");
+    const describe = ({ localRank, nodeRank }: Place) =>
+      `rank ${nodeRank * config.gpus + localRank} (node ${nodeRank}, worker ${localRank})`;
+    return new AgentPool({
+      runId,
+      nodes: config.nodes,
+      gpus: config.gpus,
+      maxRestarts: config.maxRestarts,
+      firstAttempt,
+      environment: ({ attempt, localRank, nodeRank }) =>
+        workerEnvironment({
+          runId,
+          nodeRank,
+          localRank,
+          nodes: config.nodes,
+          gpus: config.gpus,
+          attempt,
+          threads: config.threadsPerWorker,
+          masterAddress: address.slice(0, separator),
+          masterPort: Number(address.slice(separator + 1)),
+          sharedHost: config.launcher === "local",
+        }),
+      onNode: (nodeRank, host) => events.add("membership", `Node ${nodeRank} is here: ${host}.`, { nodeRank, host }),
+      onRestart: (place, reason) => events.add("worker", `Starting ${describe(place)} again. ${reason}`, { ...place }),
+      onFailure: ({ lastLines, place, reason }) => {
+        const rank = place.nodeRank * config.gpus + place.localRank;
+        const log = `${workerLogDirectory(paths.logs, place.attempt, rank)}/stderr.log`;
+        this.#rootCause = { worker: describe(place), lastLines, log };
+        this.#failed.reject(new CoordError("WORKER_FAILED", `The worker with ${describe(place)} failed. ${reason}`));
+      },
+    });
+  }
+
+  #createLauncher(): Launcher | undefined {
+    const { address, config, events, home, paths, runId } = this.#context;
+    switch (config.launcher) {
+      case "none":
+        return undefined;
+      case "local":
+        return new LocalLauncher({
+          runId,
+          nodes: config.nodes,
+          address,
+          home,
+          tokenFile: paths.token,
+          ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
+          logs: paths.logs,
+          onAgentExit: (nodeRank, how) => {
+            const { restarts } = this.#agents;
+            if (restarts >= config.maxRestarts) {
+              const message = `The agent of node ${nodeRank} ${how}, and --max-restarts ${config.maxRestarts} is used up.`;
+              this.#failed.reject(new CoordError("WORKER_FAILED", message));
+              return "leave";
+            }
+            this.#agents.restarts++;
+            events.add("worker", `The agent of node ${nodeRank} ${how}; starting it again.`, { nodeRank });
+            return "restart";
+          },
+        });
+      default:
+        return assertNever(config.launcher);
+    }
+  }
+
+  #createWriter(plan: SamplePlan, dataset: string): CheckpointWriter {
+    const { config, events, runId } = this.#context;
+    return new CheckpointWriter({
+      runId,
+      config,
+      plan,
+      store: this.#store,
+      fingerprints: { dataset, threads: String(config.threadsPerWorker), node: process.version, arch: process.arch },
+      tokenizerFiles: tokenizerFilesOf(config.model!),
+      onSaved: (path, step, tookMs) => {
+        this.monitor.checkpoint = path;
+        events.add("checkpoint", `Saved ${path} in ${Math.round(tookMs)} ms.`, { step, path, tookMs });
+      },
+    });
+  }
+
+  /** Writes the trained adapter where PEFT users look for it: into the output directory itself. */
+  async #export(training: Training): Promise<void> {
+    const { config } = this.#context;
+    const state = training.lastState!;
+    await exportAdapter(config.output, state, adapterConfigOf(config, config.model!, state.layout));
+    this.#adapter = config.output;
+  }
+}
+
+/** The newest membership epoch that a checkpoint knows: newer, perhaps, than the run directory, which can be lost. */
+async function newestGeneration(store: CheckpointStore): Promise<bigint> {
+  const generations = (await store.list()).map((entry) =>
+    entry.state === "readable" ? BigInt(entry.manifest.generation) : 0n,
+  );
+  return generations.reduce((newest, generation) => (generation > newest ? generation : newest), 0n);
+}
+
+/** The tokenizer's files of a model directory, which every checkpoint carries along. */
+function tokenizerFilesOf(modelDirectory: string): string[] {
+  return ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"]
+    .map((name) => join(modelDirectory, name))
+    .filter((path) => existsSync(path));
+}

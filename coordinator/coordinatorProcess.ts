@@ -1,0 +1,129 @@
+import { readdir, readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import type { RunConfig } from "../shared/config/schema.ts";
+import { CoordError, toCoordError } from "../shared/errors.ts";
+import type { Logger } from "../shared/log.ts";
+import { ownIdentity } from "../shared/process/identity.ts";
+import { removeProcessRecord, userName, writeProcessRecord } from "../shared/process/record.ts";
+import { Coordinator, type RunOutcome } from "./coordinator.ts";
+import { GenerationFile } from "./generationFile.ts";
+import { EventLog } from "./observe/eventLog.ts";
+import { bindLeased } from "./ports/bindLeased.ts";
+import { parsePortRange } from "./ports/portRange.ts";
+import { claimOutput } from "./runs/claimOutput.ts";
+import type { RunDirectory } from "./runs/runDirectory.ts";
+import { acquireRunLock } from "./runs/runLock.ts";
+import { CoordinatorServer, type TlsIdentity } from "./server.ts";
+
+/** Milliseconds that followers have to read the last events. */
+const closeGraceMs = 2000;
+
+export interface CoordinatorProcessOptions {
+  readonly directory: RunDirectory;
+  /** `checkpoint-N` to continue from; absent for the newest valid one. */
+  readonly from: string | undefined;
+  readonly logger: Logger;
+  /** Aborted by SIGTERM. */
+  readonly terminated: AbortSignal;
+}
+
+/**
+ * One coordinator's life: takes the run's lock, claims the output, listens, runs, and leaves a result. Returns the exit
+ * code. Throws RUN_IN_USE, which leaves the other coordinator's run alone; any other failure becomes the run's result.
+ */
+export async function runCoordinatorProcess(options: CoordinatorProcessOptions): Promise<number> {
+  const { directory, logger } = options;
+  const lock = await acquireRunLock(directory);
+  try {
+    const run = await directory.readRun();
+    if (!run) throw new CoordError("RUN_NOT_FOUND", `${directory.paths.root} holds no run.json.`);
+    await directory.reopen();
+    const outcome = await serve(options, run.config).catch(async (thrown: unknown) => {
+      const error = toCoordError(thrown);
+      logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
+      const failure = { ...nothingDone, exitCode: error.exitCode, errorCode: error.code, message: error.message };
+      await directory.writeResult({ ...failure, output: run.config.output });
+      return failure;
+    });
+    return outcome.exitCode;
+  } finally {
+    await lock.release();
+  }
+}
+
+const nothingDone = { state: "failed", step: 0, maxSteps: 0, checkpoint: "", adapter: "" } as const;
+
+async function serve(options: CoordinatorProcessOptions, config: RunConfig): Promise<RunOutcome> {
+  const { directory, from, logger, terminated } = options;
+  const { home, paths, runId } = directory;
+  await claimOutput(config.output, directory);
+  const events = new EventLog(paths);
+  const server = new CoordinatorServer(await directory.readToken(), logger, await readTls(config));
+  const bound = await bindLeased({
+    home,
+    runId,
+    host: config.listen,
+    port: config.masterPort,
+    portRange: config.portRange === undefined ? undefined : parsePortRange(config.portRange),
+    listen: (port) => server.listen(config.listen, port),
+  });
+  const identity = ownIdentity();
+  const address = `${reachableHost(config)}:${bound.port}`;
+  const record = await writeProcessRecord(paths.processes, {
+    runId,
+    role: "coordinator",
+    ports: [bound.port],
+    startedAtMs: Date.now(),
+    user: userName(),
+    identity,
+  });
+  const coordinator = new Coordinator({
+    runId,
+    home,
+    paths,
+    config,
+    from,
+    address,
+    server,
+    events,
+    logger,
+    generations: new GenerationFile(paths.generation),
+    terminated,
+    firstAttempt: await usedAttempts(paths.logs),
+  });
+  // From here on other commands find the run.
+  await directory.writeCoordinator({ address, process: identity });
+  const outcome = await coordinator.run();
+  // Before followers hear of the end: they read it.
+  await directory.writeResult({ ...outcome, output: config.output });
+  coordinator.monitor.end();
+  await server.close(closeGraceMs);
+  await bound.release();
+  await events.close();
+  await removeProcessRecord(record);
+  return outcome;
+}
+
+/** The address that workers get: the one bound, or this host's name when all of its addresses are. */
+function reachableHost(config: RunConfig): string {
+  return config.listen === "0.0.0.0" || config.listen === "::" ? (config.advertise ?? hostname()) : config.listen;
+}
+
+async function readTls({ tlsCert, tlsKey }: RunConfig): Promise<TlsIdentity | undefined> {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  return { certificate: await readCredential(tlsCert), key: await readCredential(tlsKey) };
+}
+
+async function readCredential(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new CoordError("CONFIG_INVALID", `The TLS file ${path} cannot be read.`, { cause });
+  }
+}
+
+/** Attempts that earlier coordinators of the run have made: their logs stay as they are. */
+async function usedAttempts(logs: string): Promise<number> {
+  const numbers = (await readdir(logs)).map((name) => /^attempt_(\d+)$/.exec(name)?.[1]);
+  return Math.max(-1, ...numbers.map((number) => Number(number ?? -1))) + 1;
+}

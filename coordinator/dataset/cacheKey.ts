@@ -1,0 +1,59 @@
+import { createHash } from "node:crypto";
+import { namedTemplates } from "../../shared/dataset/templates/namedTemplates.ts";
+import { tokenFileVersion } from "../../shared/dataset/tokenFileFormat.ts";
+import type { TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
+
+/** Raise it when the same inputs give other samples than before: reading, rendering, masking or the hold-out changed. */
+const preparationVersion = 1;
+
+/** Libraries that shape the tokens, as pinned in package.json. */
+export const shapingLibraries = { "@huggingface/jinja": "0.5.11", "@huggingface/tokenizers": "0.2.0" };
+
+/** Every input that shapes a token file. */
+export interface TokenFileInputs {
+  /** SHA-256 of the files, and how they are read. */
+  readonly data: DataFingerprint;
+  readonly evalData: DataFingerprint | undefined;
+  readonly files: TokenizerFiles;
+  readonly format: string;
+  readonly chatTemplate: string;
+  readonly maxLength: number;
+  readonly trainOnInputs: boolean;
+  /** Fraction and seed of the hold-out; absent without one. */
+  readonly holdOut: { readonly fraction: number; readonly seed: number } | undefined;
+}
+
+export interface DataFingerprint {
+  readonly sha256: string;
+  /** True when the file is read as paragraphs rather than JSON. */
+  readonly plainText: boolean;
+}
+
+/** The name under which a token file is looked up: a hash of every input that shaped it. Paths are not among them. */
+export function cacheKey(inputs: TokenFileInputs): string {
+  const { files, ...options } = inputs;
+  const shape = {
+    ...options,
+    tokenFileVersion,
+    preparationVersion,
+    shapingLibraries,
+    namedTemplate: namedTemplates.get(inputs.chatTemplate) ?? null,
+    tokenizer: sha256(files.tokenizer),
+    tokenizerConfig: sha256(files.config),
+    ownTemplate: sha256(files.chatTemplate),
+  };
+  return createHash("sha256").update(canonical(shape)).digest("hex");
+}
+
+function sha256(text: string | undefined): string | null {
+  return text === undefined ? null : createHash("sha256").update(text, "utf8").digest("hex");
+}
+
+/** JSON with sorted keys, so that the order in which an object was put together does not matter. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

@@ -1,0 +1,99 @@
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { Deferred } from "../../shared/deferred.ts";
+import { CoordError } from "../../shared/errors.ts";
+import type { Encoder, EncoderInput, EncoderSetup, Outcome } from "./encoder.ts";
+import type { ThreadReply } from "./encodeThread.ts";
+
+const batchRows = 64;
+/** Batches that wait for each thread, the one it works on included: enough that it never idles. */
+const batchesPerThread = 3;
+
+/** False where the sources run uncompiled, which Node 20 cannot do in a thread. */
+export const threadsAvailable = !import.meta.url.endsWith(".ts");
+
+/**
+ * Encodes rows in batches and yields the outcomes in the order of the rows, whatever the number of threads. With no
+ * threads the work is done here, giving way to the event loop after each batch.
+ */
+export async function* encodeRows(
+  rows: AsyncIterable<EncoderInput>,
+  encoder: Encoder,
+  setup: EncoderSetup,
+  threads: number,
+  signal: AbortSignal,
+): AsyncGenerator<readonly Outcome[]> {
+  if (threads === 0 || !threadsAvailable) {
+    for await (const batch of batches(rows)) {
+      await setImmediate();
+      signal.throwIfAborted();
+      yield batch.map(encoder.encode);
+    }
+    return;
+  }
+  const pool = Array.from({ length: threads }, () => new EncodeThread(setup));
+  try {
+    const pending: Promise<readonly Outcome[]>[] = [];
+    let sent = 0;
+    for await (const batch of batches(rows)) {
+      signal.throwIfAborted();
+      const reply = pool[sent++ % threads]!.encode(batch);
+      reply.catch(() => undefined); // It is awaited later, in order; until then a failure is not unhandled.
+      pending.push(reply);
+      if (pending.length >= threads * batchesPerThread) yield await pending.shift()!;
+    }
+    for (const reply of pending) {
+      signal.throwIfAborted();
+      yield await reply;
+    }
+  } finally {
+    await Promise.all(pool.map((thread) => thread.end()));
+  }
+}
+
+async function* batches(rows: AsyncIterable<EncoderInput>): AsyncGenerator<EncoderInput[]> {
+  let batch: EncoderInput[] = [];
+  for await (const row of rows) {
+    batch.push(row);
+    if (batch.length === batchRows) {
+      yield batch;
+      batch = [];
+    }
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** One tokenizing thread. It answers batches in the order in which it got them. */
+class EncodeThread {
+  readonly #worker: Worker;
+  readonly #waiting: Deferred<readonly Outcome[]>[] = [];
+  #failure: CoordError | undefined;
+
+  constructor(setup: EncoderSetup) {
+    this.#worker = new Worker(new URL("./encodeThread.js", import.meta.url), { workerData: setup });
+    this.#worker.on("message", (reply: ThreadReply) => {
+      const waiting = this.#waiting.shift();
+      if ("outcomes" in reply) waiting?.resolve(reply.outcomes);
+      else waiting?.reject(new CoordError(reply.code, reply.message));
+    });
+    this.#worker.on("error", (error) => this.#fail(error.message));
+    this.#worker.on("exit", (code) => this.#fail(`it ended with code ${code}`));
+  }
+
+  encode(batch: readonly EncoderInput[]): Promise<readonly Outcome[]> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const reply = new Deferred<readonly Outcome[]>();
+    this.#waiting.push(reply);
+    this.#worker.postMessage(batch);
+    return reply.promise;
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #fail(reason: string): void {
+    this.#failure ??= new CoordError("INTERNAL", `A tokenizing thread failed: ${reason}.`);
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#failure);
+  }
+}

@@ -1,0 +1,146 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../../shared/clock.ts";
+import type { RunConfig } from "../../shared/config/schema.ts";
+import { openTokenFile, TokenFileDamaged } from "../../shared/dataset/tokenFile.ts";
+import type { TokenCounts, TokenFileHeader } from "../../shared/dataset/tokenFileFormat.ts";
+import { readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
+import { errorCode, fileError } from "../../shared/process/atomicFile.ts";
+import { acquireLock, type HeldLock } from "../../shared/process/exclusiveLock.ts";
+import { buildTokenFile, type PrepareProgress } from "./buildTokenFile.ts";
+import { cacheKey } from "./cacheKey.ts";
+import { fingerprint } from "./fingerprint.ts";
+import { isPlainText } from "./reading/readDataSet.ts";
+
+/** Milliseconds between two looks at a lock that another process holds. */
+const lockPollMs = 200;
+
+export interface PrepareOptions {
+  readonly config: RunConfig;
+  /** Directory with the tokenizer's files. */
+  readonly modelDirectory: string;
+  readonly dataPath: string;
+  readonly evalDataPath?: string;
+  readonly cacheDirectory: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: PrepareProgress) => void;
+}
+
+export interface PreparedDataset {
+  /** The token file. */
+  readonly path: string;
+  readonly contentKey: string;
+  /** True when the token file was there already. */
+  readonly hit: boolean;
+  /** One sentence: hit or miss, and why. */
+  readonly reason: string;
+  readonly summary: DatasetSummary;
+}
+
+export interface DatasetSummary extends TokenCounts {
+  /** Rows that gave no sample: nothing to learn, or all of it cut away. */
+  readonly dropped: number;
+  /** Tokens of all samples. */
+  readonly tokens: number;
+}
+
+/**
+ * Makes the token file of a data set, or finds the one that was made of the same inputs before. Throws DATA_INVALID,
+ * TEMPLATE_INVALID, MODEL_INVALID or STORAGE_FAILED, and the signal's reason when it is aborted.
+ */
+export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
+  const { config, signal, onProgress } = options;
+  const files = await readTokenizerFiles(options.modelDirectory);
+  const read = (path: string) =>
+    fingerprint(path, signal, (done, total) => onProgress({ phase: "reading", done, total }));
+  const data = await read(options.dataPath);
+  const evalData = options.evalDataPath === undefined ? undefined : await read(options.evalDataPath);
+  const split = evalData === undefined && config.evalSplit > 0 ? config.evalSplit : 0;
+  const key = cacheKey({
+    data: { sha256: data.sha256, plainText: isPlainText(data.path) },
+    evalData: evalData && { sha256: evalData.sha256, plainText: isPlainText(evalData.path) },
+    files,
+    format: config.format,
+    chatTemplate: config.chatTemplate,
+    maxLength: config.maxLength,
+    trainOnInputs: config.trainOnInputs,
+    holdOut: split > 0 ? { fraction: split, seed: config.seed } : undefined,
+  });
+  const path = await cachePath(options.cacheDirectory, key);
+
+  const prepared = (hit: boolean, { contentKey, counts }: Identified, reason: string): PreparedDataset => {
+    return { path, contentKey, hit, reason, summary: summarize(counts) };
+  };
+  const found = await lookUp(path, signal);
+  if (found.identified) return prepared(true, found.identified, found.reason);
+  // Ten launches at once do the work once: whoever waits for the lock finds the file afterwards.
+  const lock = await waitForLock(`${path}.lock`, signal);
+  try {
+    const again = await lookUp(path, signal);
+    if (again.identified) return prepared(true, again.identified, "Another run made these samples at the same time.");
+    return prepared(
+      false,
+      await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress }),
+      found.reason,
+    );
+  } finally {
+    await lock.release();
+  }
+}
+
+/** What a token file holds. */
+type Identified = Pick<TokenFileHeader, "contentKey" | "counts">;
+
+async function waitForLock(path: string, signal: AbortSignal): Promise<HeldLock> {
+  for (;;) {
+    signal.throwIfAborted();
+    const lock = await acquireLock(path, "tokens");
+    if ("release" in lock) return lock;
+    await systemClock.sleep(lockPollMs, signal);
+  }
+}
+
+interface LookUp {
+  /** Undefined for a miss. */
+  readonly identified?: Identified;
+  readonly reason: string;
+}
+
+/** Reads the whole file once, so that a damaged one is made again now rather than found out in the middle of training. */
+async function lookUp(path: string, signal: AbortSignal): Promise<LookUp> {
+  try {
+    const file = await openTokenFile(path);
+    try {
+      await file.verify(signal);
+      const reason = "The token cache has these samples: data set, tokenizer, template and options are unchanged.";
+      return { identified: file.header, reason };
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    if (errorCode(thrown) === "ENOENT") {
+      return { reason: "The token cache has nothing yet for this data set, tokenizer, template and options." };
+    }
+    if (thrown instanceof TokenFileDamaged) {
+      return { reason: `The samples are made again, because the token cache was damaged: ${thrown.reason}.` };
+    }
+    throw thrown;
+  }
+}
+
+async function cachePath(directory: string, key: string): Promise<string> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    throw fileError(thrown, "create", directory);
+  }
+  return join(directory, `${key}.tokens`);
+}
+
+function summarize(counts: TokenCounts): DatasetSummary {
+  return {
+    ...counts,
+    dropped: counts.unlabelled + counts.cut,
+    tokens: counts.trainTokens + counts.evaluationTokens,
+  };
+}

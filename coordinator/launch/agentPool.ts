@@ -1,0 +1,165 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { AsyncQueue } from "../../shared/asyncQueue.ts";
+import { CoordError } from "../../shared/errors.ts";
+import type {
+  AgentService,
+  RegisterRequest,
+  RegisterResponseSchema,
+  ReportExitRequest,
+} from "../../shared/gen/coord/v1/agent_pb.ts";
+import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
+import { decideRestart } from "./restartBudget.ts";
+
+type Order = MessageInitShape<typeof RegisterResponseSchema>;
+
+/** Where a worker belongs, and which start of that place is the newest. */
+export interface Place {
+  readonly nodeRank: number;
+  readonly localRank: number;
+  attempt: number;
+  restarts: number;
+}
+
+interface Node {
+  readonly incarnation: string;
+  readonly orders: AsyncQueue<Order>;
+}
+
+/** A worker that ended and will not come back. */
+export interface PlaceFailure {
+  readonly place: Place;
+  readonly reason: string;
+  readonly lastLines: string;
+}
+
+export interface AgentPoolOptions {
+  readonly runId: string;
+  readonly nodes: number;
+  readonly gpus: number;
+  readonly maxRestarts: number;
+  /** Attempts that earlier coordinators of this run have used. */
+  readonly firstAttempt: number;
+  /** Environment of a worker; asked for when it is started. */
+  environment(place: Place): Record<string, string>;
+  onNode(nodeRank: number, host: string): void;
+  onRestart(place: Place, reason: string): void;
+  onFailure(failure: PlaceFailure): void;
+}
+
+/** Milliseconds that a worker has between SIGTERM and SIGKILL. */
+const graceMs = 5000;
+
+/** The registered agents of a run: has workers started, and started again within the budget. */
+export class AgentPool {
+  readonly handlers: Handlers<typeof AgentService> = {
+    register: (request, context) => this.#register(request, context),
+    reportExit: async (request) => this.#reportExit(request),
+  };
+  readonly places: readonly Place[];
+  readonly #nodes = new Map<number, Node>();
+  /** Restarts so far, of workers and agents; all count against --max-restarts. */
+  restarts = 0;
+  #begun = false;
+  #over = false;
+
+  constructor(private readonly options: AgentPoolOptions) {
+    this.places = Array.from({ length: options.nodes * options.gpus }, (_, rank) => ({
+      nodeRank: Math.floor(rank / options.gpus),
+      localRank: rank % options.gpus,
+      attempt: options.firstAttempt,
+      restarts: 0,
+    }));
+  }
+
+  /** Has the workers started: on the nodes that are here now, on the others when they come. */
+  begin(): void {
+    this.#begun = true;
+    for (const nodeRank of this.#nodes.keys()) this.#startNode(nodeRank);
+  }
+
+  /** Has a worker that does not answer ended; its exit report leads to the restart. */
+  replace(nodeRank: number, localRank: number): void {
+    this.#order(nodeRank, { order: { case: "stop", value: { localRank, graceMs: 0, exit: false } } });
+  }
+
+  /** Training is over: ends all workers and agents. */
+  end(options: { now: boolean }): void {
+    this.#over = true;
+    for (const { orders } of this.#nodes.values()) {
+      orders.push({ order: { case: "stop", value: { graceMs: options.now ? 0 : graceMs, exit: true } } });
+      orders.end();
+    }
+  }
+
+  async *#register(request: RegisterRequest, { signal }: CallContext): AsyncGenerator<Order> {
+    const { nodeRank, incarnation, runId } = request;
+    if (runId !== this.options.runId) {
+      throw new CoordError(
+        "NOT_A_MEMBER",
+        `This coordinator serves run ${this.options.runId}, the agent belongs to ${runId}.`,
+      );
+    }
+    if (nodeRank >= this.options.nodes) {
+      throw new CoordError(
+        "CONFIG_INVALID",
+        `Node ${nodeRank} does not exist; the run has ${this.options.nodes} nodes.`,
+      );
+    }
+    if (this.#over) throw new CoordError("STOPPED", "The run is over.");
+    const before = this.#nodes.get(nodeRank);
+    before?.orders.fail(new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`));
+    const node: Node = { incarnation, orders: new AsyncQueue() };
+    this.#nodes.set(nodeRank, node);
+    const hangUp = () => node.orders.end();
+    signal.addEventListener("abort", hangUp, { once: true });
+    // The same agent that has only lost its connection still has its workers.
+    if (before?.incarnation !== incarnation) {
+      this.options.onNode(nodeRank, request.host);
+      if (before) for (const place of this.#placesOf(nodeRank)) place.attempt++;
+      if (this.#begun) this.#startNode(nodeRank);
+    }
+    try {
+      yield* node.orders;
+    } finally {
+      signal.removeEventListener("abort", hangUp);
+    }
+  }
+
+  #reportExit(report: ReportExitRequest) {
+    const place = this.places.find((p) => p.nodeRank === report.nodeRank && p.localRank === report.localRank);
+    if (report.runId !== this.options.runId || !place || report.attempt !== place.attempt) return {};
+    const decision = decideRestart(report, {
+      over: this.#over,
+      restarts: this.restarts,
+      maxRestarts: this.options.maxRestarts,
+    });
+    if (decision.kind === "restart") {
+      this.restarts++;
+      place.restarts++;
+      place.attempt++;
+      this.options.onRestart(place, decision.reason);
+      this.#start(place);
+    } else if (decision.kind === "fail") {
+      this.options.onFailure({ place, reason: decision.reason, lastLines: report.lastLines });
+    }
+    return {};
+  }
+
+  #placesOf(nodeRank: number): Place[] {
+    return this.places.filter((place) => place.nodeRank === nodeRank);
+  }
+
+  #startNode(nodeRank: number): void {
+    for (const place of this.#placesOf(nodeRank)) this.#start(place);
+  }
+
+  #start(place: Place): void {
+    const environment = this.options.environment(place);
+    const { attempt, localRank, nodeRank } = place;
+    this.#order(nodeRank, { order: { case: "start", value: { localRank, attempt, environment } } });
+  }
+
+  #order(nodeRank: number, order: Order): void {
+    this.#nodes.get(nodeRank)?.orders.push(order);
+  }
+}

@@ -1,0 +1,20 @@
+/** Starts one agent per node somewhere; everything after that is the same everywhere. */
+export interface Launcher {
+  start(): Promise<void>;
+  /** Waits for the agents to end on the coordinator's order, then makes sure that they have. */
+  stop(): Promise<void>;
+}
+
+/** What every launcher needs to know. */
+export interface LaunchOptions {
+  readonly runId: string;
+  readonly nodes: number;
+  /** "host:port" that agents join. */
+  readonly address: string;
+  readonly home: string;
+  readonly tokenFile: string;
+  readonly tlsCa?: string;
+  readonly logs: string;
+  /** An agent ended although the run goes on; returns whether to start it again. */
+  onAgentExit(nodeRank: number, how: string): "restart" | "leave";
+}

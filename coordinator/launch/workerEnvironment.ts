@@ -1,0 +1,44 @@
+/** What the environment of a worker depends on. */
+export interface WorkerPlace {
+  readonly runId: string;
+  readonly nodeRank: number;
+  readonly localRank: number;
+  readonly nodes: number;
+  readonly gpus: number;
+  readonly attempt: number;
+  readonly threads: number;
+  readonly masterAddress: string;
+  readonly masterPort: number;
+  /** True when all nodes are simulated on one host and share its GPUs. */
+  readonly sharedHost: boolean;
+  /** The CUDA_VISIBLE_DEVICES that the agent itself sees, if any. */
+  readonly visibleDevices?: string;
+}
+
+/** Environment of a worker, with torchrun's names; RANK and WORLD_SIZE are those of the full membership. */
+export function workerEnvironment(place: WorkerPlace): Record<string, string> {
+  const { gpus, localRank, nodeRank, nodes } = place;
+  const rank = nodeRank * gpus + localRank;
+  // Simulated nodes share the host's GPUs, so the places are spread over all of them.
+  const index = place.sharedHost ? rank : localRank;
+  const devices = place.visibleDevices?.split(",").filter((device) => device !== "");
+  return {
+    RANK: String(rank),
+    LOCAL_RANK: String(localRank),
+    NODE_RANK: String(nodeRank),
+    GROUP_RANK: String(nodeRank),
+    WORLD_SIZE: String(nodes * gpus),
+    LOCAL_WORLD_SIZE: String(gpus),
+    MASTER_ADDR: place.masterAddress,
+    MASTER_PORT: String(place.masterPort),
+    CUDA_VISIBLE_DEVICES: devices?.length ? devices[index % devices.length]! : String(index),
+    OMP_NUM_THREADS: String(place.threads),
+    COORD_RUN_ID: place.runId,
+    COORD_ATTEMPT: String(place.attempt),
+  };
+}
+
+/** Compute threads of each worker, so that the workers of a host share its processors and never oversubscribe them. */
+export function threadsPerWorker(processors: number, workersOnHost: number): number {
+  return Math.max(1, Math.floor(processors / workersOnHost));
+}

@@ -1,0 +1,205 @@
+import type { CheckpointStore } from "../shared/checkpoint/store.ts";
+import type { TrainerState } from "../shared/checkpoint/trainerState.ts";
+import type { TrainingState } from "../shared/checkpoint/trainingState.ts";
+import type { Clock } from "../shared/clock.ts";
+import type { RunConfig } from "../shared/config/schema.ts";
+import { epochAt, type SamplePlan } from "../shared/dataset/plan.ts";
+import type { TokenFile } from "../shared/dataset/tokenFile.ts";
+import { Deferred } from "../shared/deferred.ts";
+import { CheckpointService } from "../shared/gen/coord/v1/checkpoint_pb.ts";
+import { CollectiveService } from "../shared/gen/coord/v1/collective_pb.ts";
+import { DataService } from "../shared/gen/coord/v1/data_pb.ts";
+import { type CommitStepRequest, MembershipService } from "../shared/gen/coord/v1/membership_pb.ts";
+import { RunState } from "../shared/gen/coord/v1/run_pb.ts";
+import type { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
+import { StateExchange } from "./checkpoint/stateExchange.ts";
+import { TrainingLog } from "./checkpoint/trainingLog.ts";
+import { Collective } from "./collective/collectiveService.ts";
+import { dataHandlers } from "./dataset/dataService.ts";
+import type { AgentPool } from "./launch/agentPool.ts";
+import { membershipHandlers } from "./membership/membershipService.ts";
+import { TrainingSession } from "./membership/trainingSession.ts";
+import type { EventLog } from "./observe/eventLog.ts";
+import type { RunMonitor } from "./observe/runMonitor.ts";
+import { StepMeter } from "./observe/stepMeter.ts";
+import type { CoordinatorServer } from "./server.ts";
+
+/** Where training starts from. */
+export interface StartingPoint {
+  readonly step: number;
+  /** Absent when workers make it from the seed. */
+  readonly state?: TrainingState;
+  readonly trainerState: TrainerState;
+}
+
+export interface TrainingOptions {
+  readonly runId: string;
+  readonly config: RunConfig;
+  readonly slots: number;
+  readonly groupSize: number;
+  readonly plan: SamplePlan;
+  readonly maxSteps: number;
+  readonly start: StartingPoint;
+  readonly tokens: TokenFile;
+  readonly store: CheckpointStore;
+  readonly writer: CheckpointWriter;
+  readonly clock: Clock;
+  readonly server: CoordinatorServer;
+  readonly monitor: RunMonitor;
+  readonly events: EventLog;
+  readonly agents: AgentPool;
+  nextGeneration(): bigint;
+}
+
+/** One training run from its first generation to its last checkpoint. */
+export class Training {
+  readonly session: TrainingSession;
+  readonly log: TrainingLog;
+  readonly failed = new Deferred<never>();
+  readonly #options: TrainingOptions;
+  readonly #exchange: StateExchange;
+  readonly #collective: Collective;
+  readonly #meter: StepMeter;
+  #stopping = false;
+  #lastState: TrainingState | undefined;
+
+  constructor(options: TrainingOptions) {
+    this.#options = options;
+    const { config, plan, runId, slots, start } = options;
+    this.log = new TrainingLog(start.trainerState, config.loggingSteps);
+    this.#meter = new StepMeter(options.maxSteps, start.trainerState.num_input_tokens_seen);
+    this.#lastState = start.state;
+    const hasEvaluation = options.tokens.evaluationSize > 0;
+    this.session = new TrainingSession({
+      runId,
+      worldSize: config.nodes * config.gpus,
+      plan: {
+        configJson: JSON.stringify(config),
+        slots,
+        groupSize: options.groupSize,
+        datasetSize: BigInt(plan.datasetSize),
+        evaluationSize: BigInt(options.tokens.evaluationSize),
+        maxSteps: BigInt(options.maxSteps),
+        datasetKey: options.tokens.contentKey,
+      },
+      clock: options.clock,
+      heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+      start: { step: start.step, evaluate: hasEvaluation && start.step === 0 },
+      seedable: start.state === undefined,
+      nextGeneration: options.nextGeneration,
+      events: {
+        onCommit: (step, votes) => this.#committed(step, votes),
+        onGeneration: ({ number, members }, reason) => {
+          options.events.add("membership", reason, { generation: Number(number), members: members.length });
+          this.#meter.mark(options.clock.monotonicMs());
+          if (!this.#stopping) options.monitor.enter(RunState.TRAINING, `Training on ${members.length} workers.`);
+        },
+        onMemberLost: (member, reason) => {
+          const message = `Worker ${member.workerId} (pid ${member.pid} on ${member.host}) is out: ${reason}.`;
+          options.events.add("worker", message, { workerId: member.workerId, pid: member.pid });
+          if (reason.includes("silent")) options.agents.replace(member.nodeRank, member.localRank);
+        },
+        onWaiting: (reason) => {
+          if (!this.#stopping) options.monitor.enter(RunState.FORMING, reason);
+        },
+        onFailure: (error) => this.failed.reject(error),
+        onStateLost: (reason) => this.#rewind(reason),
+        holdsState: (step) => this.#exchange.holds(step),
+      },
+    });
+    const session = () => this.session;
+    this.#exchange = new StateExchange(session, (state, generation) => this.#uploaded(state, generation));
+    if (start.state) this.#exchange.hold(start.state);
+    this.#collective = new Collective(session, {
+      slots,
+      groupSize: options.groupSize,
+      onNotFinite: (error) => this.failed.reject(error),
+      onEvaluation: (step, { sum, tokens }) => this.#evaluated(step, sum / tokens),
+    });
+    options.monitor.session = this.session;
+    options.server.add(
+      MembershipService,
+      membershipHandlers(this.session, (error) => this.failed.reject(error)),
+    );
+    options.server.add(CollectiveService, this.#collective.handlers);
+    options.server.add(CheckpointService, this.#exchange.handlers);
+    options.server.add(
+      DataService,
+      dataHandlers(session, () => options.tokens),
+    );
+  }
+
+  /** The state that the last checkpoint was written from. */
+  get lastState(): TrainingState | undefined {
+    return this.#lastState;
+  }
+
+  /** Asks for a checkpoint and the end, after the step in work. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#options.monitor.enter(RunState.STOPPING, "Stopping after a checkpoint, as the user asked.");
+    this.session.requestStop();
+  }
+
+  /** Waits for the last checkpoint; throws what kept it from being written. */
+  async settle(): Promise<void> {
+    await this.#options.writer.idle();
+    await Promise.race([this.failed.promise, Promise.resolve()]);
+  }
+
+  #committed(step: number, votes: readonly CommitStepRequest[]) {
+    const { clock, config, events, maxSteps, monitor, plan, tokens } = this.#options;
+    const round = this.#collective.takeResult(step);
+    const mean = (pick: (vote: CommitStepRequest) => number) =>
+      votes.reduce((total, vote) => total + pick(vote), 0) / votes.length;
+    const figures = {
+      step,
+      loss: round.loss.sum / round.loss.tokens,
+      learningRate: votes[0]!.learningRate,
+      gradientNorm: votes[0]!.gradientNorm,
+      epoch: epochAt(plan, step),
+      computeMs: mean((vote) => vote.times?.computeMs ?? 0),
+      reduceMs: mean((vote) => vote.times?.reduceMs ?? 0),
+      ...this.#meter.commit(step, clock.monotonicMs(), round.inputTokens),
+    };
+    monitor.metrics = figures;
+    this.log.step(figures);
+    events.add("step", `Step ${step} of ${maxSteps}: loss ${figures.loss.toFixed(4)}.`, { ...figures });
+    const finish = step >= maxSteps;
+    const every = (steps: number) => steps > 0 && step % steps === 0;
+    return {
+      save: finish || every(config.saveSteps),
+      evaluate: tokens.evaluationSize > 0 && (finish || every(config.evalSteps)),
+      finish,
+    };
+  }
+
+  #evaluated(step: number, loss: number): void {
+    const { events, plan } = this.#options;
+    this.log.evaluation(loss, epochAt(plan, step), step);
+    events.add("evaluation", `Held-out loss at step ${step}: ${loss.toFixed(4)}.`, { step, loss });
+  }
+
+  async #uploaded(state: TrainingState, generation: bigint): Promise<void> {
+    if (!this.session.saveDue) return;
+    this.session.saved();
+    this.#lastState = state;
+    this.#options.writer
+      .save(state, generation, this.log.current)
+      .catch((thrown: unknown) => this.failed.reject(thrown));
+  }
+
+  /** All workers were lost at once: training goes back to the newest checkpoint, or to the start. */
+  async #rewind(reason: string): Promise<number> {
+    const { events, start, store, writer } = this.#options;
+    await writer.idle();
+    const newest = await store.newestValid();
+    const state = newest?.checkpoint.state ?? start.state;
+    const step = state?.step ?? start.step;
+    if (state) this.#exchange.hold(state);
+    this.log.rewind(newest?.checkpoint.trainerState ?? start.trainerState);
+    events.add("warning", `${reason} Training goes back to step ${step}.`, { step });
+    return step;
+  }
+}

@@ -1,0 +1,119 @@
+import { z } from "zod";
+import type { RunConfig } from "../config/schema.ts";
+import { CoordError, type ErrorCode } from "../errors.ts";
+import type { ParamLayout } from "../tensors/layout.ts";
+import { parseStrictJson } from "../tensors/strictJson.ts";
+
+const off = (meaning: string) => z.literal(false, `must be false: ${meaning} is not supported`).optional();
+const empty = (meaning: string) =>
+  z
+    .union([z.null(), z.record(z.string(), z.never()), z.tuple([])], `must be empty: ${meaning} is not supported`)
+    .optional();
+
+/**
+ * The keys of PEFT's adapter_config.json (peft/tuners/lora/config.py, `LoraConfig`) that decide what the adapter
+ * computes. Settings that this program would compute differently are refused; other keys are ignored.
+ */
+const adapterConfigSchema = z.object({
+  peft_type: z.literal("LORA", "must be LORA: other kinds of adapters are not supported"),
+  base_model_name_or_path: z.string().nullish(),
+  task_type: z.string().nullish(),
+  r: z.int().positive(),
+  lora_alpha: z.number().positive(),
+  lora_dropout: z.number().min(0).max(1).default(0),
+  target_modules: z.union([z.string(), z.array(z.string())]),
+  bias: z.literal("none", "must be none: trained biases are not supported").optional(),
+  fan_in_fan_out: off("a transposed base weight"),
+  use_dora: off("DoRA"),
+  use_rslora: off("rank-stabilised LoRA"),
+  lora_bias: off("a bias in the adapter"),
+  rank_pattern: empty("a rank that differs between modules"),
+  alpha_pattern: empty("an alpha that differs between modules"),
+  modules_to_save: empty("training whole modules"),
+  trainable_token_indices: empty("training single tokens"),
+});
+
+/** The LoRA settings of an adapter, in PEFT's names. */
+export interface AdapterConfig {
+  /** Directory or hub name of the base model. */
+  readonly base_model_name_or_path: string | null;
+  readonly r: number;
+  readonly lora_alpha: number;
+  readonly lora_dropout: number;
+  /** Names of the linear modules that have an adapter. */
+  readonly target_modules: readonly string[];
+}
+
+/** The adapter settings of a run. `all-linear` becomes the names of the modules in `layout` that have an adapter. */
+export function adapterConfigOf(config: RunConfig, baseModel: string, layout: ParamLayout): AdapterConfig {
+  return {
+    base_model_name_or_path: baseModel,
+    r: config.loraR,
+    lora_alpha: config.loraAlpha,
+    lora_dropout: config.loraDropout,
+    target_modules: config.targetModules.includes("all-linear") ? modulesIn(layout) : config.targetModules,
+  };
+}
+
+/** adapter_config.json with every key that PEFT since 0.9 reads, sorted. */
+export function encodeAdapterConfig(config: AdapterConfig): Uint8Array {
+  const json = {
+    alpha_pattern: {},
+    auto_mapping: null,
+    base_model_name_or_path: config.base_model_name_or_path,
+    bias: "none",
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    layer_replication: null,
+    layers_pattern: null,
+    layers_to_transform: null,
+    loftq_config: {},
+    lora_alpha: config.lora_alpha,
+    lora_dropout: config.lora_dropout,
+    modules_to_save: null,
+    peft_type: "LORA",
+    r: config.r,
+    rank_pattern: {},
+    revision: null,
+    target_modules: config.target_modules,
+    task_type: "CAUSAL_LM",
+    use_dora: false,
+    use_rslora: false,
+  };
+  return new TextEncoder().encode(`${JSON.stringify(json, undefined, 2)}\n`);
+}
+
+/** Throws CoordError with `code` that names `path`, the key and what it should be. */
+export function decodeAdapterConfig(
+  text: string,
+  path: string,
+  code: Extract<ErrorCode, "ADAPTER_INVALID" | "CHECKPOINT_INVALID"> = "ADAPTER_INVALID",
+): AdapterConfig {
+  let json: unknown;
+  try {
+    json = parseStrictJson(text);
+  } catch (thrown) {
+    throw new CoordError(code, `${path} is not valid JSON: ${(thrown as Error).message}.`, { cause: thrown });
+  }
+  const parsed = adapterConfigSchema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const key = issue?.path.join(".") || "the document";
+    throw new CoordError(code, `${path} cannot be used: ${key}: ${issue?.message}.`, { cause: parsed.error });
+  }
+  const { base_model_name_or_path, r, lora_alpha, lora_dropout, target_modules } = parsed.data;
+  return {
+    base_model_name_or_path: base_model_name_or_path ?? null,
+    r,
+    lora_alpha,
+    lora_dropout,
+    target_modules: typeof target_modules === "string" ? [target_modules] : target_modules,
+  };
+}
+
+/** `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` has the module `q_proj`. */
+function modulesIn(layout: ParamLayout): string[] {
+  const names = layout.tensors.map(({ name }) => /([^.]+)\.lora_[AB]\.weight$/.exec(name)?.[1]);
+  return [...new Set(names)].filter((name) => name !== undefined).sort();
+}

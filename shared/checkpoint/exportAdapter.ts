@@ -1,0 +1,40 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { type AdapterConfig, encodeAdapterConfig } from "./adapterConfig.ts";
+import { type FileSystem, hostFileSystem, makeDirectoryDurably } from "./fileSystem.ts";
+import { storageError } from "./storageError.ts";
+import type { TrainingState } from "./trainingState.ts";
+import { checkpointFiles } from "./types.ts";
+import { adapterParts } from "./writeCheckpoint.ts";
+import { writeDurably } from "./writeDurably.ts";
+
+/**
+ * Writes the adapter alone, as PEFT's `from_pretrained` reads it: `adapter_config.json` and
+ * `adapter_model.safetensors`, each replaced at once or not at all. Throws STORAGE_FAILED.
+ */
+export async function exportAdapter(
+  directory: string,
+  state: TrainingState,
+  adapterConfig: AdapterConfig,
+  options: { readonly fs?: FileSystem } = {},
+): Promise<void> {
+  const fs = options.fs ?? hostFileSystem;
+  const replace = async (name: string, parts: readonly Uint8Array[]) => {
+    const temporary = join(directory, `.tmp-${name}-${randomUUID()}`);
+    try {
+      await writeDurably(fs, temporary, parts);
+      await fs.rename(temporary, join(directory, name));
+    } catch (thrown) {
+      await fs.remove(temporary).catch(() => undefined);
+      throw storageError(thrown, "replace", join(directory, name));
+    }
+  };
+  try {
+    await makeDirectoryDurably(fs, directory);
+    await replace(checkpointFiles.adapter, adapterParts(state));
+    await replace(checkpointFiles.adapterConfig, [encodeAdapterConfig(adapterConfig)]);
+    await fs.syncDirectory(directory);
+  } catch (thrown) {
+    throw storageError(thrown, "write the adapter to", directory);
+  }
+}

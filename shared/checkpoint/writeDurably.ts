@@ -1,0 +1,46 @@
+import { createHash } from "node:crypto";
+import type { FileSystem } from "./fileSystem.ts";
+import { storageError } from "./storageError.ts";
+
+/** Small enough that hashing one piece does not delay a heartbeat. */
+const pieceBytes = 4 * 1024 * 1024;
+
+/** Size in bytes and SHA-256 (hex) of a file. */
+export interface FileFacts {
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** Creates a file exclusively, writes, hashes and syncs it. Throws STORAGE_FAILED. */
+export async function writeDurably(fs: FileSystem, path: string, parts: readonly Uint8Array[]): Promise<FileFacts> {
+  const size = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  const hash = createHash("sha256");
+  try {
+    const writer = await fs.createFile(path);
+    try {
+      for (const piece of piecesOf(parts)) {
+        hash.update(piece);
+        await writer.write(piece);
+      }
+      await writer.sync();
+    } finally {
+      await writer.close();
+    }
+  } catch (thrown) {
+    throw storageError(thrown, "write", path, size);
+  }
+  return { size, sha256: hash.digest("hex") };
+}
+
+/** SHA-256 (hex) that a file of these bytes would have. */
+export function sha256Of(parts: readonly Uint8Array[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex");
+}
+
+function* piecesOf(parts: readonly Uint8Array[]): Generator<Uint8Array> {
+  for (const part of parts) {
+    for (let at = 0; at < part.byteLength; at += pieceBytes) yield part.subarray(at, at + pieceBytes);
+  }
+}

@@ -1,0 +1,79 @@
+import type { z } from "zod";
+import { assertNever } from "../errors.ts";
+import type { RunConfig } from "./schema.ts";
+import type { Setting } from "./settings.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** One sentence for a value that the schema refuses: the name it was given under, what is allowed, what it was. */
+export function problemSentence(issue: Issue, setting: Setting, place: string, value: unknown): string {
+  return `${place} ${allowed(issue, setting)}, got ${quote(value)}.`;
+}
+
+function allowed(issue: Issue, setting: Setting): string {
+  // An element of a list: the only rule for one is that it is not empty.
+  if (issue.path.length > 1) return "must be a list of names";
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${typeName(setting)}`;
+    case "invalid_value":
+      return `must be one of ${issue.values.join(", ")}`;
+    case "too_small":
+      if (issue.origin === "array") return "must name at least one";
+      if (issue.inclusive) return `must be at least ${issue.minimum}`;
+      return setting.kind === "integer"
+        ? `must be at least ${Number(issue.minimum) + 1}`
+        : `must be greater than ${issue.minimum}`;
+    case "too_big":
+      return issue.inclusive ? `must be at most ${issue.maximum}` : `must be less than ${issue.maximum}`;
+    default:
+      return issue.message;
+  }
+}
+
+function typeName(setting: Setting): string {
+  switch (setting.kind) {
+    case "integer":
+      return "a whole number";
+    case "number":
+      return "a number";
+    case "boolean":
+      return "true or false";
+    case "text":
+      return "text";
+    case "list":
+      return "a list of names";
+    default:
+      return assertNever(setting.kind);
+  }
+}
+
+function quote(value: unknown): string {
+  return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
+}
+
+/** Sentences for settings that are each right and wrong together. */
+export function contradictions(config: RunConfig): string[] {
+  const found: string[] = [];
+  if (config.portRange !== undefined) {
+    const [first, last] = config.portRange.split("-").map(Number) as [number, number];
+    if (first < 1 || last > 65535 || first > last) {
+      found.push(`--port-range must go upwards and lie in 1-65535, got ${quote(config.portRange)}.`);
+    }
+  }
+  const secured = config.tlsCert !== undefined && config.tlsKey !== undefined;
+  if (!secured && (config.tlsCert !== undefined || config.tlsKey !== undefined)) {
+    found.push("--tls-cert and --tls-key must be given together.");
+  }
+  if (!isLoopback(config.listen) && !secured && !config.insecure) {
+    found.push(
+      `--listen ${config.listen} is open to the network: give --tls-cert and --tls-key, or --insecure on a network ` +
+        "where you trust everybody.",
+    );
+  }
+  return found;
+}
+
+function isLoopback(address: string): boolean {
+  return address === "localhost" || address === "::1" || address === "[::1]" || /^127(\.\d{1,3}){3}$/.test(address);
+}

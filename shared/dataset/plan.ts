@@ -1,0 +1,72 @@
+import { createPermutation } from "./permutation.ts";
+
+/** Which sample is read where: all that the order of the data depends on. */
+export interface SamplePlan {
+  /** Below 2^32. */
+  readonly seed: number;
+  /** Samples in the training set, at least 1. */
+  readonly datasetSize: number;
+  /** Logical shards of a global batch. */
+  readonly slots: number;
+  /** Samples per micro-batch. */
+  readonly microBatch: number;
+  /** Micro-batches per slot and step. */
+  readonly accumulation: number;
+}
+
+/** Optimizer steps of one pass over the data set; the last one may be short. */
+export function stepsPerEpoch(plan: SamplePlan): number {
+  return Math.ceil(plan.datasetSize / globalBatch(plan));
+}
+
+/** Optimizer steps of the whole run: `maxSteps` where positive, otherwise as many as the epochs take (rounded up). */
+export function totalSteps(plan: SamplePlan, numTrainEpochs: number, maxSteps: number): number {
+  return maxSteps > 0 ? maxSteps : Math.ceil(stepsPerEpoch(plan) * numTrainEpochs);
+}
+
+/** Epochs done after `step` steps, fractional, as HuggingFace's trainer_state.json counts them. */
+export function epochAt(plan: SamplePlan, step: number): number {
+  return step / stepsPerEpoch(plan);
+}
+
+/**
+ * The samples that slot `slot` (from 0) reads at step `step` (from 1), as micro-batches of at most `microBatch` sample
+ * numbers. A pure function of its arguments. Each epoch visits every sample exactly once; the short last step of an
+ * epoch spreads its samples over the slots as evenly as can be, so a slot may get none: no micro-batches.
+ */
+export function slotSamples(plan: SamplePlan, step: number, slot: number): { epoch: number; microBatches: number[][] } {
+  if (!Number.isSafeInteger(step) || step < 1) throw new RangeError(`Steps count from 1, not ${step}.`);
+  const perEpoch = stepsPerEpoch(plan);
+  const epoch = Math.floor((step - 1) / perEpoch);
+  const first = ((step - 1) % perEpoch) * globalBatch(plan);
+  const size = Math.min(globalBatch(plan), plan.datasetSize - first);
+  const share = shareOf(size, plan.slots, slot);
+  const order = createPermutation(plan.datasetSize, plan.seed, epoch);
+  const samples = Array.from({ length: share.length }, (_, index) => order(first + share.start + index));
+  return { epoch, microBatches: chunk(samples, plan.microBatch) };
+}
+
+/** The held-out samples of slot `slot`, in file order: contiguous ranges, as even as can be, in micro-batches. */
+export function evaluationSamples(size: number, slots: number, slot: number, microBatch: number): number[][] {
+  const share = shareOf(size, slots, slot);
+  const samples = Array.from({ length: share.length }, (_, index) => share.start + index);
+  return chunk(samples, microBatch);
+}
+
+function globalBatch(plan: SamplePlan): number {
+  return plan.slots * plan.microBatch * plan.accumulation;
+}
+
+/** The contiguous part of `size` samples that belongs to `slot`; the first `size % slots` slots get one more. */
+function shareOf(size: number, slots: number, slot: number): { start: number; length: number } {
+  if (!(slot >= 0 && slot < slots)) throw new RangeError(`Slot ${slot} is not below the number of slots ${slots}.`);
+  const least = Math.floor(size / slots);
+  const extra = size % slots;
+  return { start: slot * least + Math.min(slot, extra), length: least + (slot < extra ? 1 : 0) };
+}
+
+function chunk(samples: number[], length: number): number[][] {
+  const chunks: number[][] = [];
+  for (let at = 0; at < samples.length; at += length) chunks.push(samples.slice(at, at + length));
+  return chunks;
+}

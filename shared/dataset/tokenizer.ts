@@ -1,0 +1,186 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { CoordError } from "../errors.ts";
+import { field, isRow, type Row } from "./formats/rowFormat.ts";
+
+/** Files of a model directory that shape its tokens; absent ones are undefined. */
+export interface TokenizerFiles {
+  readonly directory: string;
+  /** tokenizer.json */
+  readonly tokenizer: string;
+  /** tokenizer_config.json */
+  readonly config: string | undefined;
+  /** chat_template.jinja */
+  readonly chatTemplate: string | undefined;
+}
+
+/** Reads the tokenizer's files. Throws MODEL_INVALID where tokenizer.json is missing. */
+export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
+  const optional = async (name: string): Promise<string | undefined> => {
+    const path = join(directory, name);
+    try {
+      return await readFile(path, "utf8");
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw new CoordError("MODEL_INVALID", `${path} cannot be read: ${(thrown as Error).message}.`, { cause: thrown });
+    }
+  };
+  const [tokenizer, config, chatTemplate] = await Promise.all(
+    ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"].map(optional),
+  );
+  if (tokenizer === undefined) {
+    throw new CoordError(
+      "MODEL_INVALID",
+      `${directory} has no tokenizer.json; export it with AutoTokenizer.from_pretrained(…).save_pretrained(…) of a fast tokenizer.`,
+    );
+  }
+  return { directory, tokenizer, config, chatTemplate };
+}
+
+/** Names of the special tokens that a chat template may use, as HuggingFace's `special_tokens_map` has them. */
+const specialNames = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+  "additional_special_tokens",
+];
+
+/** A tokenizer with what the data path needs to know of it. */
+export interface TextTokenizer {
+  /** tokenizer_config.json, `{}` where there is none. */
+  readonly config: Row;
+  /** Special tokens by name: "bos_token" → "<s>". */
+  readonly specialTokens: Readonly<Record<string, string | readonly string[]>>;
+  readonly eosId: number | undefined;
+  /** True when the tokenizer itself begins a text with its BOS token. */
+  readonly addsBos: boolean;
+  /** The largest token id there is. */
+  readonly largestId: number;
+  /** True for ids of tokens marked special, such as `<|im_end|>` or `</s>`. */
+  isSpecial(id: number): boolean;
+  /** Token ids, with each token's spelling in the vocabulary. */
+  encode(text: string, addSpecialTokens: boolean): { ids: number[]; tokens: string[] };
+  /** The bytes of the text that a token stands for, undefined where its spelling does not say. */
+  tokenBytes(token: string): Buffer | undefined;
+}
+
+/** Builds the tokenizer. Throws MODEL_INVALID where a file is not what it should be. */
+export function createTokenizer(files: TokenizerFiles): TextTokenizer {
+  const description = parseObject(files.tokenizer, join(files.directory, "tokenizer.json"));
+  const config =
+    files.config === undefined ? {} : parseObject(files.config, join(files.directory, "tokenizer_config.json"));
+  const tokenizer = build(description, config, files.directory);
+  const added = [...tokenizer.get_added_tokens_decoder().values()];
+  const specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
+  const specialTokens = readSpecialTokens(config);
+  const idOf = (name: string) => {
+    const spelling = specialTokens[name];
+    return typeof spelling === "string" ? tokenizer.token_to_id(spelling) : undefined;
+  };
+  const encode = (text: string, addSpecialTokens: boolean) => {
+    const { ids, tokens } = tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
+    const unknown = (ids as (number | undefined)[]).indexOf(undefined);
+    if (unknown >= 0) {
+      const spelling = JSON.stringify(tokens[unknown]);
+      throw new CoordError("MODEL_INVALID", `The tokenizer in ${files.directory} has no id for ${spelling}.`);
+    }
+    return { ids, tokens };
+  };
+  const bosId = idOf("bos_token");
+  return {
+    config,
+    specialTokens,
+    eosId: idOf("eos_token"),
+    addsBos: bosId !== undefined && encode("a", true).ids[0] === bosId,
+    largestId: [...tokenizer.get_vocab().values()].reduce((largest, id) => Math.max(largest, id), 0),
+    isSpecial: (id) => specialIds.has(id),
+    encode,
+    tokenBytes: bytesOfTokens(description, new Set(added.map((token) => token.content))),
+  };
+}
+
+/** The part of the library's tokenizer that is used here; its own declarations do not resolve under NodeNext. */
+interface LibraryTokenizer {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[]; tokens: string[] };
+  token_to_id(token: string): number | undefined;
+  get_added_tokens_decoder(): Map<number, { id: number; content: string; special: boolean }>;
+  get_vocab(): Map<string, number>;
+}
+
+function build(description: Row, config: Row, directory: string): LibraryTokenizer {
+  try {
+    // The library insists on these keys; the format allows all but `model` to be left out.
+    const defaults = { decoder: null, post_processor: null, pre_tokenizer: null, normalizer: null, added_tokens: [] };
+    return new HuggingFaceTokenizer({ ...defaults, ...description }, config);
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new CoordError("MODEL_INVALID", `The tokenizer.json in ${directory} cannot be used: ${reason}.`, {
+      cause: thrown,
+    });
+  }
+}
+
+function parseObject(text: string, path: string): Row {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (thrown) {
+    throw new CoordError("MODEL_INVALID", `${path} is not JSON: ${(thrown as Error).message}.`, { cause: thrown });
+  }
+  if (!isRow(value)) throw new CoordError("MODEL_INVALID", `${path} does not hold a JSON object.`);
+  return value;
+}
+
+/** A token is written as text or as an object with `content`, depending on the version that saved it. */
+function readSpecialTokens(config: Row): Record<string, string | readonly string[]> {
+  const spelling = (value: unknown): string | undefined => {
+    if (typeof value === "string") return value;
+    const content = isRow(value) ? field(value, "content") : undefined;
+    return typeof content === "string" ? content : undefined;
+  };
+  const found: Record<string, string | readonly string[]> = {};
+  for (const name of specialNames) {
+    const value = field(config, name);
+    const token = Array.isArray(value) ? value.map(spelling).filter((one) => one !== undefined) : spelling(value);
+    if (token !== undefined) found[name] = token;
+  }
+  return found;
+}
+
+/** How the vocabulary spells bytes: GPT-2's byte alphabet where a ByteLevel step is named, SentencePiece's otherwise. */
+function bytesOfTokens(description: Row, added: ReadonlySet<string>): (token: string) => Buffer | undefined {
+  const steps = JSON.stringify([field(description, "pre_tokenizer"), field(description, "decoder")]);
+  const spell = steps.includes('"ByteLevel"') ? byteLevelBytes : sentencePieceBytes;
+  return (token) => (added.has(token) ? Buffer.from(token, "utf8") : spell(token));
+}
+
+function sentencePieceBytes(token: string): Buffer {
+  const byte = /^<0x([0-9A-F]{2})>$/.exec(token);
+  if (byte !== null) return Buffer.from(byte[1]!, "hex");
+  return Buffer.from(token.replaceAll("\u2581", " "), "utf8");
+}
+
+function byteLevelBytes(token: string): Buffer | undefined {
+  const bytes = Buffer.alloc(token.length);
+  for (let at = 0; at < token.length; at++) {
+    const byte = byteAlphabet.get(token[at]!);
+    if (byte === undefined) return undefined;
+    bytes[at] = byte;
+  }
+  return bytes;
+}
+
+/** GPT-2's `bytes_to_unicode`: printable bytes stand for themselves, the others for U+0100 and up, in order. */
+const byteAlphabet: ReadonlyMap<string, number> = (() => {
+  const printable = (byte: number) =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  const alphabet = new Map<string, number>();
+  let next = 0x100;
+  for (let byte = 0; byte < 256; byte++) alphabet.set(String.fromCharCode(printable(byte) ? byte : next++), byte);
+  return alphabet;
+})();

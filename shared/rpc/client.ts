@@ -1,0 +1,201 @@
+import { once } from "node:events";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import type { GenService } from "@bufbuild/protobuf/codegenv2";
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { channelLimits } from "./limits.ts";
+import { methodDefinition } from "./serviceDefinition.ts";
+import { fromServiceError } from "./status.ts";
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Milliseconds until the call fails with COORDINATOR_UNREACHABLE; default none. */
+  readonly timeoutMs?: number;
+}
+
+type Init = MessageInitShape<DescMessage>;
+
+interface MethodShape {
+  readonly methodKind: string;
+  readonly input: DescMessage;
+  readonly output: DescMessage;
+}
+
+type Caller<M extends MethodShape> = M["methodKind"] extends "unary"
+  ? (request: MessageInitShape<M["input"]>, options?: CallOptions) => Promise<MessageShape<M["output"]>>
+  : M["methodKind"] extends "server_streaming"
+    ? (request: MessageInitShape<M["input"]>, options?: CallOptions) => AsyncIterable<MessageShape<M["output"]>>
+    : (
+        requests: Iterable<MessageInitShape<M["input"]>> | AsyncIterable<MessageInitShape<M["input"]>>,
+        options?: CallOptions,
+      ) => Promise<MessageShape<M["output"]>>;
+
+/** One function per method of a service; failures are CoordErrors. */
+export type ServiceClient<S> = S extends GenService<infer Shape> ? { [K in keyof Shape]: Caller<Shape[K]> } : never;
+
+/** How to reach a coordinator. */
+export interface Endpoint {
+  /** "host:port". */
+  readonly address: string;
+  /** The run's bearer token. */
+  readonly token: string;
+  /** Certificate authority (PEM text); absent for plaintext on loopback. */
+  readonly tlsCa?: string;
+}
+
+/** One connection to a coordinator. Bulk uploads, bulk downloads and control each take their own. */
+export class Connection {
+  readonly #client: Client;
+  readonly #metadata = new Metadata();
+
+  constructor(readonly endpoint: Endpoint) {
+    this.#metadata.set("authorization", `Bearer ${endpoint.token}`);
+    this.#client = new Client(endpoint.address, channelCredentials(endpoint), {
+      ...channelLimits,
+      "grpc.use_local_subchannel_pool": 1,
+      // A proxy from the environment has no business between a worker and its coordinator.
+      "grpc.enable_http_proxy": 0,
+      "grpc.initial_reconnect_backoff_ms": 100,
+      "grpc.max_reconnect_backoff_ms": 1000,
+    });
+  }
+
+  service<S extends DescService>(service: S): ServiceClient<S> {
+    const callers = service.methods.map((method) => [method.localName, this.#caller(method)]);
+    return Object.fromEntries(callers) as ServiceClient<S>;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #caller(method: DescMethod) {
+    switch (method.methodKind) {
+      case "unary":
+        return (request: Init, options: CallOptions = {}) => this.#unary(method, request, options);
+      case "server_streaming":
+        return (request: Init, options: CallOptions = {}) => this.#serverStream(method, request, options);
+      default:
+        return (requests: AsyncIterable<Init>, options: CallOptions = {}) =>
+          this.#clientStream(method, requests, options);
+    }
+  }
+
+  #callOptions(options: CallOptions) {
+    return options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
+  }
+
+  #unary(method: DescMethod, request: Init, options: CallOptions): Promise<object> {
+    const definition = methodDefinition(method);
+    return this.#settle(options, (callback) =>
+      this.#client.makeUnaryRequest(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        create(method.input, request),
+        this.#metadata,
+        this.#callOptions(options),
+        callback,
+      ),
+    );
+  }
+
+  #clientStream(method: DescMethod, requests: AsyncIterable<Init>, options: CallOptions): Promise<object> {
+    const definition = methodDefinition(method);
+    return this.#settle(options, (callback) => {
+      const stream = this.#client.makeClientStreamRequest(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        this.#metadata,
+        this.#callOptions(options),
+        callback,
+      );
+      // The call's own callback reports failures; writing to a stream that has failed adds nothing.
+      stream.on("error", () => {});
+      const pump = async () => {
+        for await (const request of requests) {
+          if (stream.destroyed || stream.writableEnded) return;
+          if (!stream.write(create(method.input, request))) await Promise.race([once(stream, "drain"), closed(stream)]);
+        }
+        stream.end();
+      };
+      pump().catch(() => stream.cancel());
+      return stream;
+    });
+  }
+
+  #settle(
+    options: CallOptions,
+    start: (callback: (error: ServiceError | null, response?: object) => void) => { cancel(): void },
+  ): Promise<object> {
+    return new Promise((resolve, reject) => {
+      if (options.signal?.aborted) return reject(options.signal.reason);
+      const call = start((error, response) => {
+        options.signal?.removeEventListener("abort", cancel);
+        if (options.signal?.aborted) reject(options.signal.reason);
+        else if (error) reject(fromServiceError(error, this.endpoint.address));
+        else resolve(response!);
+      });
+      const cancel = () => call.cancel();
+      options.signal?.addEventListener("abort", cancel, { once: true });
+    });
+  }
+
+  async *#serverStream(method: DescMethod, request: Init, options: CallOptions): AsyncIterable<object> {
+    options.signal?.throwIfAborted();
+    const definition = methodDefinition(method);
+    const stream: ClientReadableStream<object> = this.#client.makeServerStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      create(method.input, request),
+      this.#metadata,
+      this.#callOptions(options),
+    );
+    const cancel = () => stream.cancel();
+    options.signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      for await (const response of stream) yield response;
+      // A cancelled stream can end without an error; silence must not pass for completeness.
+      options.signal?.throwIfAborted();
+    } catch (thrown) {
+      options.signal?.throwIfAborted();
+      throw isServiceError(thrown) ? fromServiceError(thrown, this.endpoint.address) : thrown;
+    } finally {
+      options.signal?.removeEventListener("abort", cancel);
+      stream.cancel();
+    }
+  }
+}
+
+function channelCredentials(endpoint: Endpoint): ChannelCredentials {
+  return endpoint.tlsCa === undefined
+    ? credentials.createInsecure()
+    : credentials.createSsl(Buffer.from(endpoint.tlsCa));
+}
+
+function closed(stream: NodeJS.EventEmitter): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once("close", resolve);
+    stream.once("error", () => resolve());
+    stream.once("status", () => resolve());
+  });
+}
+
+function isServiceError(thrown: unknown): thrown is ServiceError {
+  return thrown instanceof Error && "code" in thrown && "metadata" in thrown;
+}

@@ -1,0 +1,48 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+
+/** Where everything that outlives a process is kept: `COORD_HOME`, by default `~/.coord`. */
+export function coordHome(environment: NodeJS.ProcessEnv = process.env): string {
+  return resolve(environment["COORD_HOME"] || join(homedir(), ".coord"));
+}
+
+/** Files of one run. */
+export interface RunPaths {
+  readonly root: string;
+  /** The run's resolved configuration. */
+  readonly run: string;
+  /** The run's bearer token, mode 0600. */
+  readonly token: string;
+  /** Address and identity of the coordinator, written once it listens. */
+  readonly coordinator: string;
+  /** The newest membership epoch. */
+  readonly generation: string;
+  /** Process records, for `coord kill-stale`. */
+  readonly processes: string;
+  readonly logs: string;
+  readonly events: string;
+  readonly metrics: string;
+  /** How the run ended. */
+  readonly result: string;
+}
+
+export function runPaths(home: string, runId: string): RunPaths {
+  const root = join(home, "runs", runId);
+  return {
+    root,
+    run: join(root, "run.json"),
+    token: join(root, "token"),
+    coordinator: join(root, "coordinator.json"),
+    generation: join(root, "generation"),
+    processes: join(root, "processes"),
+    logs: join(root, "logs"),
+    events: join(root, "events.jsonl"),
+    metrics: join(root, "metrics.jsonl"),
+    result: join(root, "result.json"),
+  };
+}
+
+/** Directory of one worker's output, as torchrun lays it out. */
+export function workerLogDirectory(logs: string, attempt: number, rank: number): string {
+  return join(logs, `attempt_${attempt}`, String(rank));
+}

@@ -1,0 +1,194 @@
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { CoordError, type ErrorCode } from "../errors.ts";
+import { bytesOfFloat32 } from "./bytes.ts";
+import { widenerOf } from "./dtype.ts";
+import { elementCount } from "./layout.ts";
+import {
+  headerLength,
+  parseHeader,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+  SafetensorsProblem,
+} from "./safetensorsHeader.ts";
+
+/** An open safetensors file. Tensors are read on demand; the caller closes it. */
+export interface SafetensorsFile {
+  readonly path: string;
+  /** In the order of the file's data. */
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** The tensor's values, row-major. F16 and BF16 are widened exactly; other types than F32 are refused. */
+  readFloat32(name: string): Promise<Float32Array>;
+  /** The tensor's raw little-endian bytes. */
+  readBytes(name: string): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Which kind of error a damaged file is to the caller. */
+export interface OpenSafetensorsOptions {
+  readonly code?: Extract<ErrorCode, "MODEL_INVALID" | "CHECKPOINT_INVALID" | "ADAPTER_INVALID">;
+}
+
+/**
+ * Opens a safetensors file and checks its whole header against the file's size, trusting nothing in it. Throws
+ * CoordError with `code` (default MODEL_INVALID) that names the file and what is wrong; so do the reads.
+ */
+export async function openSafetensors(path: string, options: OpenSafetensorsOptions = {}): Promise<SafetensorsFile> {
+  const code = options.code ?? "MODEL_INVALID";
+  const handle = await openRegularFile(path, code);
+  try {
+    const { size } = await handle.stat();
+    const prefix = await readRange(handle, new Uint8Array(Math.min(8, size)), 0);
+    const header = await readRange(handle, new Uint8Array(headerLength(prefix, size)), 8);
+    return openFile(path, code, handle, parseHeader(header, size));
+  } catch (thrown) {
+    await handle.close();
+    throw damaged(path, code, thrown);
+  }
+}
+
+/** A float32 tensor to be written, row-major. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A safetensors file as one byte string: the same tensors, in the same order, always give the same bytes. */
+export function encodeSafetensors(
+  tensors: readonly TensorToWrite[],
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
+  const parts = safetensorsParts(tensors, metadata);
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
+
+/** The same bytes in pieces, the tensors' own memory among them, so that a large file needs no second copy. */
+export function safetensorsParts(
+  tensors: readonly TensorToWrite[],
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array[] {
+  // Built as text: an object would move keys that look like numbers to the front.
+  const members: string[] = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
+  const names = new Set(["__metadata__"]);
+  let offset = 0;
+  for (const { name, shape, data } of tensors) {
+    if (names.has(name)) throw new CoordError("INTERNAL", `Two tensors have the name ${JSON.stringify(name)}.`);
+    names.add(name);
+    if (elementCount(shape) !== data.length) {
+      throw new CoordError("INTERNAL", `Tensor ${name} of shape [${shape}] was given ${data.length} values.`);
+    }
+    const end = offset + data.byteLength;
+    members.push(`${JSON.stringify(name)}:{"dtype":"F32","shape":[${shape}],"data_offsets":[${offset},${end}]}`);
+    offset = end;
+  }
+  const header = new TextEncoder().encode(`{${members.join(",")}}`);
+  // Padded with spaces so that the data starts at a multiple of 8, as the reference implementation writes it.
+  const padded = new Uint8Array(8 + Math.ceil(header.length / 8) * 8).fill(0x20);
+  new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
+  padded.set(header, 8);
+  return [padded, ...tensors.map(({ data }) => bytesOfFloat32(data))];
+}
+
+function openFile(
+  path: string,
+  code: ErrorCode,
+  handle: FileHandle,
+  { entries, metadata }: SafetensorsHeader,
+): SafetensorsFile {
+  const entryOf = (name: string): SafetensorsEntry => {
+    const entry = entries.get(name);
+    if (!entry) throw new SafetensorsProblem(`it has no tensor ${JSON.stringify(name)}`);
+    return entry;
+  };
+  const guarded = async <Result>(read: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await read();
+    } catch (thrown) {
+      throw damaged(path, code, thrown);
+    }
+  };
+  return {
+    path,
+    entries,
+    metadata,
+    readFloat32: (name) => guarded(() => readFloat32(handle, name, entryOf(name))),
+    readBytes: (name) =>
+      guarded(async () => {
+        const { start, end } = entryOf(name);
+        return readRange(handle, new Uint8Array(end - start), start);
+      }),
+    close: () => handle.close(),
+  };
+}
+
+async function readFloat32(handle: FileHandle, name: string, entry: SafetensorsEntry): Promise<Float32Array> {
+  const { dtype, start, end } = entry;
+  if (dtype === "F32") {
+    const values = new Float32Array((end - start) / 4);
+    await readRange(handle, bytesOfFloat32(values), start);
+    return values;
+  }
+  const widen = widenerOf(dtype);
+  if (!widen) throw new SafetensorsProblem(`tensor ${JSON.stringify(name)} has dtype ${dtype}, not F32, F16 or BF16`);
+  const values = new Float32Array((end - start) / 2);
+  // In pieces, so that a large tensor is not held twice.
+  const piece = new Uint8Array(Math.min(end - start, 4 * 1024 * 1024));
+  for (let at = start; at < end; at += piece.length) {
+    const source = await readRange(handle, piece.subarray(0, Math.min(piece.length, end - at)), at);
+    widen(source, values.subarray((at - start) / 2, (at - start + source.length) / 2));
+  }
+  return values;
+}
+
+/** O_NONBLOCK: opening a FIFO that nobody writes to must not hang before we can see that it is one. */
+async function openRegularFile(path: string, code: ErrorCode): Promise<FileHandle> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (thrown) {
+    const errno = (thrown as NodeJS.ErrnoException).code;
+    if (errno === "ENOENT") throw new CoordError(code, `There is no file ${path}.`, { cause: thrown });
+    throw damaged(path, code, thrown);
+  }
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new CoordError(code, `${path} is not a regular file; a .safetensors file is needed.`);
+}
+
+/** Fills `target` from `position`; a single read is limited to 2 GiB and may return less than asked for. */
+async function readRange(handle: FileHandle, target: Uint8Array, position: number): Promise<Uint8Array> {
+  for (let filled = 0; filled < target.length; ) {
+    const length = Math.min(target.length - filled, 1 << 30);
+    const { bytesRead } = await handle.read(target, filled, length, position + filled);
+    if (bytesRead === 0) {
+      const wanted = position + target.length;
+      throw new SafetensorsProblem(
+        `expected at least ${wanted} bytes, file has ${position + filled}: it was truncated`,
+      );
+    }
+    filled += bytesRead;
+  }
+  return target;
+}
+
+function damaged(path: string, code: ErrorCode, thrown: unknown): CoordError {
+  if (thrown instanceof CoordError) return thrown;
+  const message = (thrown as Error).message;
+  if (thrown instanceof SafetensorsProblem) {
+    return new CoordError(code, `${path} cannot be used: ${message}. Copy or download it again.`, { cause: thrown });
+  }
+  if (thrown instanceof RangeError) {
+    return new CoordError(code, `${path} has a tensor too large for this host's memory (${message}).`, {
+      cause: thrown,
+    });
+  }
+  return new CoordError("STORAGE_FAILED", `${path} cannot be read: ${message}.`, { cause: thrown });
+}

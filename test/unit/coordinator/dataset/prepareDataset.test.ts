@@ -1,0 +1,282 @@
+import { existsSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type PrepareOptions, prepareDataset } from "../../../../coordinator/dataset/prepareDataset.ts";
+import { type RunConfig, runConfigSchema } from "../../../../shared/config/schema.ts";
+import { openTokenFile } from "../../../../shared/dataset/tokenFile.ts";
+import { tinyTokenizer, writeTokenizer } from "../../../support/tinyTokenizer.ts";
+
+let directory: string;
+let modelDirectory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "coord-prepare-"));
+  modelDirectory = join(directory, "model");
+  await writeTokenizer(tinyTokenizer(modelDirectory));
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const huatuoRow = (index: number) => ({ data: [`问：question ${index}`, `答:answer ${index}`] });
+const sharegptRow = (index: number) => ({
+  conversations: [
+    { from: "human", value: `question ${index}` },
+    { from: "gpt", value: `answer ${index}` },
+  ],
+});
+const rows = (count: number, row: (index: number) => unknown) =>
+  Array.from({ length: count }, (_, index) => row(index));
+
+async function save(name: string, content: string | readonly unknown[]): Promise<string> {
+  const path = join(directory, name);
+  const text = typeof content === "string" ? content : content.map((row) => `${JSON.stringify(row)}\n`).join("");
+  await writeFile(path, text);
+  return path;
+}
+
+function prepare(dataPath: string, config: Partial<RunConfig> = {}, more: Partial<PrepareOptions> = {}) {
+  return prepareDataset({
+    config: { ...runConfigSchema.parse({}), ...config },
+    modelDirectory,
+    dataPath,
+    cacheDirectory: join(directory, "cache"),
+    signal: new AbortController().signal,
+    onProgress: () => {},
+    ...more,
+  });
+}
+
+async function readAll(path: string, split: "train" | "evaluation") {
+  const file = await openTokenFile(path);
+  try {
+    const size = split === "train" ? file.trainSize : file.evaluationSize;
+    const all = await Promise.all(Array.from({ length: size }, (_, index) => file.sample(split, index)));
+    return all.map(({ inputIds, labelMask }) => ({ ids: [...inputIds], mask: [...labelMask] }));
+  } finally {
+    await file.close();
+  }
+}
+
+describe("prepareDataset", () => {
+  it("gives the same bytes for the same dialogues in HuatuoGPT and ShareGPT form, as lines and as an array", async () => {
+    const paths = [
+      await save("a.jsonl", rows(200, huatuoRow)),
+      await save("b.jsonl", rows(200, sharegptRow)),
+      await save("c.json", `\uFEFF${JSON.stringify(rows(200, sharegptRow), null, 2)}`),
+    ];
+    const prepared = [];
+    for (const path of paths) prepared.push(await prepare(path, { evalSplit: 0.1 }));
+    expect(new Set(prepared.map(({ path }) => path)).size).toBe(3);
+    expect(new Set(prepared.map(({ contentKey }) => contentKey)).size).toBe(1);
+    const [first, ...others] = await Promise.all(prepared.map(({ path }) => readFile(path)));
+    for (const other of others) expect(other.equals(first!)).toBe(true);
+    expect(prepared[0]!.summary).toMatchObject({ rows: 200, trainSize: 180, evaluationSize: 20, dropped: 0 });
+  });
+
+  it("makes the file once and finds it afterwards, also under another name of the data set", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    const first = await prepare(path);
+    expect(first).toMatchObject({ hit: false, reason: expect.stringMatching(/nothing yet/) });
+    const second = await prepare(await save("copy.jsonl", rows(10, huatuoRow)));
+    expect(second).toMatchObject({ hit: true, path: first.path, contentKey: first.contentKey, summary: first.summary });
+    expect(await readdir(join(directory, "cache"))).toEqual([first.path.slice(-"0".repeat(64).length - 7)]);
+  });
+
+  it("makes another file when any input changes", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    const changes: Partial<RunConfig>[] = [
+      {},
+      { maxLength: 40 },
+      { trainOnInputs: true },
+      { chatTemplate: "vicuna" },
+      { format: "huatuo" },
+      { evalSplit: 0.2 },
+      { evalSplit: 0.2, seed: 7 },
+    ];
+    const paths = new Set<string>();
+    for (const change of changes) paths.add((await prepare(path, change)).path);
+    await writeTokenizer(tinyTokenizer(modelDirectory, { config: { eos_token: "<s>" } }));
+    paths.add((await prepare(path)).path);
+    paths.add((await prepare(path, {}, { evalDataPath: path })).path);
+    expect(paths.size).toBe(changes.length + 2);
+  });
+
+  it("finds the same file whatever the seed when nothing is held out", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    expect((await prepare(path, { seed: 1 })).path).toBe((await prepare(path, { seed: 2 })).path);
+  });
+
+  it("does the work once when several prepare the same at the same time", async () => {
+    const path = await save("a.jsonl", rows(300, huatuoRow));
+    const all = await Promise.all(Array.from({ length: 4 }, () => prepare(path)));
+    expect(all.filter(({ hit }) => !hit)).toHaveLength(1);
+    expect(new Set(all.map((one) => one.contentKey)).size).toBe(1);
+    expect(await readdir(join(directory, "cache"))).toHaveLength(1);
+  });
+
+  it("makes a damaged file again and says so", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    const first = await prepare(path);
+    const good = await readFile(first.path);
+    await truncate(first.path, good.length - 5);
+    const second = await prepare(path);
+    expect(second).toMatchObject({ hit: false, reason: expect.stringMatching(/cache was damaged: it has \d+ bytes/) });
+    expect((await readFile(first.path)).equals(good)).toBe(true);
+
+    const flipped = Buffer.from(good);
+    flipped[70]! ^= 1;
+    await writeFile(first.path, flipped);
+    expect((await prepare(path)).reason).toMatch(/checksum of its samples is wrong/);
+    expect((await prepare(path)).hit).toBe(true);
+  });
+
+  it("holds out the same rows each time, others for another seed, and none for training", async () => {
+    const path = await save("a.jsonl", rows(40, huatuoRow));
+    const held = async (seed: number) => readAll((await prepare(path, { evalSplit: 0.25, seed })).path, "evaluation");
+    const first = await held(1);
+    expect(first).toHaveLength(10);
+    await rm(join(directory, "cache"), { recursive: true });
+    expect(await held(1)).toEqual(first);
+    expect(await held(2)).not.toEqual(first);
+    const train = await readAll((await prepare(path, { evalSplit: 0.25, seed: 1 })).path, "train");
+    const all = await readAll((await prepare(path)).path, "train");
+    const key = (sample: { ids: number[] }) => sample.ids.join();
+    expect([...train, ...first].map(key).sort()).toEqual(all.map(key).sort());
+  });
+
+  it("takes the held-out samples from a file of their own, and then holds out none", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    const evalDataPath = await save("e.json", JSON.stringify(rows(3, (index) => sharegptRow(index + 100))));
+    const prepared = await prepare(path, { evalSplit: 0.5 }, { evalDataPath });
+    expect(prepared.summary).toMatchObject({ rows: 13, trainSize: 10, evaluationSize: 3 });
+  });
+
+  it("counts what it cuts and drops", async () => {
+    const path = await save("a.jsonl", [
+      sharegptRow(1),
+      { conversations: [] },
+      { conversations: [{ from: "human", value: "no answer" }] },
+      {
+        conversations: [
+          { from: "human", value: "x".repeat(200) },
+          { from: "gpt", value: "beyond" },
+        ],
+      },
+      {
+        conversations: [
+          { from: "human", value: "a" },
+          { from: "gpt", value: "y".repeat(200) },
+        ],
+      },
+      { text: "" },
+    ]);
+    const { summary } = await prepare(path, { maxLength: 100 });
+    expect(summary).toMatchObject({
+      rows: 6,
+      trainSize: 2,
+      unlabelled: 3,
+      cut: 1,
+      dropped: 4,
+      truncated: 1,
+      longest: 100,
+    });
+    expect(summary.tokens).toBe(summary.trainTokens);
+  });
+
+  it("reads a text file as one sample per paragraph", async () => {
+    const path = await save("a.txt", "\uFEFFFirst line\r\nsecond line\r\n\r\n \t\r\nNext.\n");
+    const { path: tokens, summary } = await prepare(path, { format: "huatuo" });
+    expect(summary).toMatchObject({ rows: 2, trainSize: 2 });
+    const [first] = await readAll(tokens, "train");
+    // <s>, the bytes, <|im_end|>
+    expect(first!.ids).toHaveLength("First line\nsecond line".length + 2);
+    expect(new Set(first!.mask)).toEqual(new Set([1]));
+  });
+
+  it("reports its progress", async () => {
+    const path = await save("a.jsonl", rows(100, huatuoRow));
+    const seen: string[] = [];
+    const onProgress: PrepareOptions["onProgress"] = ({ phase, done, total }) => seen.push(`${phase} ${done}/${total}`);
+    await prepare(path, {}, { onProgress });
+    const { length } = await readFile(path);
+    expect(seen).toEqual([
+      `reading ${length}/${length}`,
+      "tokenizing 64/100",
+      "tokenizing 100/100",
+      "saving 0/100",
+      "saving 100/100",
+    ]);
+  });
+
+  it.each([
+    ["an empty file", "", /is empty \(0 bytes\)/],
+    ["blank lines alone", "\n \n\n", /has no rows/],
+    ["an empty array", " [ ]\n", /has no rows/],
+    ["no answer in any row", '{"data": ["问：a"]}\n', /nothing to learn: of 1 rows, 1 have no answer and 0/],
+    ["a row of no known format", '{"text": "a"}\n\n{"q": 1}\n', /a\.jsonl, line 3: the row has the keys "q", which/],
+  ])("refuses %s", async (_, content, message) => {
+    const path = await save("a.jsonl", content);
+    await expect(prepare(path)).rejects.toMatchObject({
+      code: "DATA_INVALID",
+      message: expect.stringMatching(message),
+    });
+    const cache = join(directory, "cache");
+    expect(existsSync(cache) ? await readdir(cache) : []).toEqual([]);
+  });
+
+  it("refuses a file that is not there, a directory, and one that may not be read", async () => {
+    await expect(prepare(join(directory, "no.jsonl"))).rejects.toMatchObject({
+      code: "DATA_INVALID",
+      message: expect.stringMatching(/no\.jsonl does not exist/),
+    });
+    await mkdir(join(directory, "d"));
+    await expect(prepare(join(directory, "d"))).rejects.toThrow(/is a directory/);
+    const path = await save("secret.jsonl", rows(1, huatuoRow));
+    await chmod(path, 0);
+    // The superuser may read everything.
+    if (process.getuid?.() !== 0) await expect(prepare(path)).rejects.toThrow(/no permission/);
+  });
+
+  it("refuses dialogues without a chat template, and learns plain text without one", async () => {
+    await writeTokenizer(tinyTokenizer(modelDirectory, { chatTemplate: null }));
+    await expect(prepare(await save("a.jsonl", rows(2, huatuoRow)))).rejects.toMatchObject({
+      code: "TEMPLATE_INVALID",
+      message: expect.stringMatching(/a\.jsonl, line 1: .*no chat template; name one with --chat-template/),
+    });
+    expect((await prepare(await save("t.jsonl", [{ text: "a b c" }]))).summary.trainSize).toBe(1);
+  });
+
+  it("refuses a model directory without a tokenizer", async () => {
+    await rm(join(modelDirectory, "tokenizer.json"));
+    await expect(prepare(await save("a.jsonl", rows(2, huatuoRow)))).rejects.toMatchObject({ code: "MODEL_INVALID" });
+  });
+
+  it("stops when aborted and leaves nothing behind", async () => {
+    const path = await save("a.jsonl", rows(500, huatuoRow));
+    const controller = new AbortController();
+    const reason = new Error("stop");
+    const onProgress: PrepareOptions["onProgress"] = ({ phase }) => {
+      if (phase === "tokenizing") controller.abort(reason);
+    };
+    await expect(prepare(path, {}, { signal: controller.signal, onProgress })).rejects.toBe(reason);
+    expect(await readdir(join(directory, "cache"))).toEqual([]);
+  });
+});
+
+const medical = resolve(process.env["COORD_SHARED_DATA"] ?? "../shared/data");
+
+describe.skipIf(!existsSync(join(medical, "medical_huatuo_1k.jsonl")))(
+  "the medical dialogues (skipped where ../shared/data is absent)",
+  () => {
+    it("give the identical token file in both forms", async () => {
+      const config = { evalSplit: 0.1, maxLength: 512 };
+      const huatuo = await prepare(join(medical, "medical_huatuo_1k.jsonl"), config);
+      const sharegpt = await prepare(join(medical, "medical_sharegpt_1k.jsonl"), config);
+      expect(huatuo.summary).toEqual(sharegpt.summary);
+      expect(huatuo.contentKey).toBe(sharegpt.contentKey);
+      expect((await readFile(huatuo.path)).equals(await readFile(sharegpt.path))).toBe(true);
+      expect(huatuo.summary).toMatchObject({ rows: 1000 });
+      expect(huatuo.summary.trainSize + huatuo.summary.evaluationSize + huatuo.summary.dropped).toBe(1000);
+    });
+  },
+);

@@ -1,0 +1,93 @@
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { followLogs } from "../../../../coordinator/observe/followLogs.ts";
+import { parseLogLine, renderLogLine } from "../../../../coordinator/observe/logLine.ts";
+import { logSource } from "../../../../coordinator/observe/logSource.ts";
+import { startMs } from "./literals.ts";
+
+const json = (timeMs: number, msg: string, more: object = {}) =>
+  JSON.stringify({ level: 30, time: new Date(timeMs).toISOString(), pid: 1, name: "worker", ...more, msg });
+
+describe("logSource", () => {
+  it.each([
+    ["coordinator.log", { label: "coordinator" }],
+    ["agent_1.log", { label: "agent 1" }],
+    ["attempt_0/3/stderr.log", { label: "rank 3", rank: 3 }],
+    ["attempt_2/11/stdout.log", { label: "rank 11, attempt 2", rank: 11 }],
+    ["attempt_0/3/core", undefined],
+    ["notes.txt", undefined],
+  ])("reads the path %s", (path, source) => expect(logSource(path)).toEqual(source));
+});
+
+describe("parseLogLine", () => {
+  it("gives a logger's line as time, level, message, fields and cause", () => {
+    const text = json(startMs, "it broke", { level: 50, step: 3, err: { message: "no memory", stack: "…" } });
+    const line = parseLogLine("rank 3", text, 0);
+    expect(line.timeMs).toBe(startMs);
+    expect(renderLogLine(line)).toBe("[rank 3] 21:54:03 error: it broke step=3 (no memory)");
+  });
+
+  it.each(["plain text", "{ not json", '{"a":1}'])("leaves %s as it is, at the time of the line before", (text) => {
+    expect(parseLogLine("agent 0", text, 7)).toEqual({ source: "agent 0", timeMs: 7, text });
+  });
+});
+
+describe("followLogs", () => {
+  let directory: string;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "coord-logs-"));
+    for (const rank of [0, 1]) await mkdir(join(directory, "attempt_0", String(rank)), { recursive: true });
+  });
+  afterEach(() => rm(directory, { recursive: true, force: true }));
+
+  const file = (rank: number) => join(directory, "attempt_0", String(rank), "stderr.log");
+
+  async function collect(options: { rank?: number; looks?: (() => Promise<void>)[] } = {}) {
+    const looks = [...(options.looks ?? [])];
+    const lines: string[] = [];
+    const batches = followLogs({
+      directory,
+      ...(options.rank === undefined ? {} : { rank: options.rank }),
+      signal: new AbortController().signal,
+      clock: { monotonicMs: () => 0, wallMs: () => 0, sleep: async () => looks.shift()?.() },
+      isGoingOn: async () => looks.length > 0,
+    });
+    for await (const batch of batches) lines.push(...batch.map(renderLogLine));
+    return lines;
+  }
+
+  it("merges the files in order of time and keeps a stack trace below its line", async () => {
+    await writeFile(file(0), `${json(startMs, "first")}\n  at somewhere\n${json(startMs + 2000, "third")}\n`);
+    await writeFile(file(1), `${json(startMs + 1000, "second")}\nno line break`);
+    expect(await collect()).toEqual([
+      "[rank 0] 21:54:03 first",
+      "[rank 0]   at somewhere",
+      "[rank 1] 21:54:04 second",
+      "[rank 1] no line break",
+      "[rank 0] 21:54:05 third",
+    ]);
+  });
+
+  it("prints one rank alone", async () => {
+    await writeFile(file(0), "zero\n");
+    await writeFile(file(1), "one\n");
+    expect(await collect({ rank: 1 })).toEqual(["[rank 1] one"]);
+  });
+
+  it("follows growth and new files, and never splits a line or a character", async () => {
+    const character = Buffer.from("医");
+    await writeFile(file(0), Buffer.concat([Buffer.from("half "), character.subarray(0, 1)]));
+    const looks = [
+      () => appendFile(file(0), Buffer.concat([character.subarray(1), Buffer.from(" line\n")])),
+      () => writeFile(file(1), "new file\n"),
+    ];
+    expect(await collect({ looks })).toEqual(["[rank 0] half 医 line", "[rank 1] new file"]);
+  });
+
+  it("has nothing to say about a run without logs", async () => {
+    await rm(directory, { recursive: true });
+    expect(await collect()).toEqual([]);
+  });
+});

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { renderSummary } from "../../../../coordinator/observe/renderSummary.ts";
+import { emptyModel, type ViewModel } from "../../../../coordinator/observe/viewModel.ts";
+import { runId, startMs } from "./literals.ts";
+
+const finished: ViewModel = {
+  ...emptyModel,
+  runId,
+  state: "finished",
+  step: 500,
+  maxSteps: 500,
+  output: "/data/output",
+  checkpoint: "/data/output/checkpoint-500",
+  checkpointsSeen: 5,
+  firstLoss: { step: 1, loss: 2.9 },
+  lastLoss: { step: 500, loss: 2.1 },
+  firstEvaluation: { step: 0, loss: 3 },
+  lastEvaluation: { step: 500, loss: 2.4 },
+  inputTokens: 1_500_000,
+  tokensPerSecond: 12_000,
+  startedAtMs: startMs,
+  newestAtMs: startMs + 125_000,
+};
+
+describe("renderSummary", () => {
+  it("says what came out, where it is and how to look into it", () => {
+    expect(
+      renderSummary(finished, { color: false, adapter: "/data/output/checkpoint-500", logs: "/runs/x/logs" }),
+    ).toEqual([
+      "finished  run 20261120-2154-k3f9",
+      "  steps        500 of 500",
+      "  loss         2.9000 → 2.1000",
+      "  held-out     3.0000 → 2.4000 (−20.0 %)",
+      "  tokens       1.5M at 12.0k tokens/s",
+      "  time         2m 05s",
+      "  checkpoints  5, newest /data/output/checkpoint-500",
+      "  adapter      /data/output/checkpoint-500",
+      "  inspect      coord logs 20261120-2154-k3f9",
+    ]);
+  });
+
+  it("says how to continue a stopped run", () => {
+    const lines = renderSummary({ ...finished, state: "stopped", step: 120 }, { color: false, logs: "/runs/x/logs" });
+    expect(lines[0]).toBe("stopped  run 20261120-2154-k3f9");
+    expect(lines.at(-1)).toBe("  continue     coord resume 20261120-2154-k3f9");
+  });
+
+  it("ends with the root cause of a failure", () => {
+    const failure = {
+      message: "Rank 3 ran out of memory; lower --per-device-train-batch-size.",
+      worker: "rank 3 (node 0, pid 4711)",
+      lastLines: "allocating 2 GB\nkilled\n",
+      log: "/runs/x/logs/attempt_0/3/stderr.log",
+    };
+    const lines = renderSummary(
+      { ...emptyModel, runId, state: "failed", failure },
+      { color: false, logs: "/runs/x/logs" },
+    );
+    expect(lines).toEqual([
+      "failed  run 20261120-2154-k3f9",
+      "  steps        0 of ?",
+      "  time         0s",
+      "  continue     coord resume 20261120-2154-k3f9  (once the cause is gone)",
+      "",
+      "The run failed: Rank 3 ran out of memory; lower --per-device-train-batch-size.",
+      "  worker       rank 3 (node 0, pid 4711)",
+      "  │ allocating 2 GB",
+      "  │ killed",
+      "  log          /runs/x/logs/attempt_0/3/stderr.log",
+    ]);
+  });
+
+  it("falls back to the state's reason and the logs directory when the cause is not known", () => {
+    const lines = renderSummary(
+      { ...emptyModel, runId, state: "failed", reason: "Disk full." },
+      { color: false, logs: "/l" },
+    );
+    expect(lines.slice(-2)).toEqual(["The run failed: Disk full.", "  log          /l"]);
+  });
+});

@@ -1,0 +1,158 @@
+import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
+import { CoordError } from "../../shared/errors.ts";
+import { CheckpointService, type StateHeader } from "../../shared/gen/coord/v1/checkpoint_pb.ts";
+import { CollectiveService, type FetchHeader } from "../../shared/gen/coord/v1/collective_pb.ts";
+import type { Chunk } from "../../shared/gen/coord/v1/common_pb.ts";
+import { DataService, type Split } from "../../shared/gen/coord/v1/data_pb.ts";
+import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
+import { ChunkAssembler, cutIntoChunks } from "../../shared/rpc/chunks.ts";
+import { Connection, type Endpoint } from "../../shared/rpc/client.ts";
+import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
+import { bytesOfFloat32, float32OfBytes } from "../../shared/tensors/bytes.ts";
+import { digest64 } from "../../shared/tensors/digest.ts";
+import type { Sample } from "../train/collate.ts";
+
+/** Who calls, in every request. */
+export interface Caller {
+  readonly runId: string;
+  readonly workerId: string;
+  readonly incarnation: string;
+}
+
+/** The membership that a call belongs to; the signal ends with it. */
+export interface Epoch {
+  readonly generation: bigint;
+  readonly signal: AbortSignal;
+}
+
+export interface SlotGradient {
+  readonly slot: number;
+  readonly gradient: Float32Array;
+  readonly loss: { readonly sum: number; readonly tokens: number };
+  readonly inputTokens: number;
+}
+
+/**
+ * A worker's calls to its coordinator. Control, uploads and downloads have a connection each: on one connection a
+ * bulk upload and a bulk download can fill each other's buffers and wait for ever, and both would delay heartbeats.
+ */
+export class CoordinatorClient {
+  readonly #control: Connection;
+  readonly #upload: Connection;
+  readonly #download: Connection;
+  readonly membership;
+
+  constructor(
+    endpoint: Endpoint,
+    readonly caller: Caller,
+  ) {
+    this.#control = new Connection(endpoint);
+    this.#upload = new Connection(endpoint);
+    this.#download = new Connection(endpoint);
+    this.membership = this.#control.service(MembershipService);
+  }
+
+  close(): void {
+    for (const connection of [this.#control, this.#upload, this.#download]) connection.close();
+  }
+
+  /** Tokenized samples by number, in the order asked for. */
+  async samples(split: Split, indices: readonly number[], signal: AbortSignal): Promise<Sample[]> {
+    if (indices.length === 0) return [];
+    const request = { member: this.caller, split, indices: indices.map(BigInt) };
+    const samples: Sample[] = [];
+    for await (const response of this.#control.service(DataService).getSamples(request, { signal })) {
+      // A copy, because the bytes are a view at any offset and Uint32Array wants a multiple of 4.
+      const inputIds = new Uint32Array(new Uint8Array(response.inputIds).buffer);
+      samples.push({ inputIds, labelMask: response.labelMask });
+    }
+    if (samples.length !== indices.length) {
+      throw new CoordError("INTERNAL", `Asked for ${indices.length} samples, got ${samples.length}.`);
+    }
+    return samples;
+  }
+
+  /** Uploads the gradient of one slot. */
+  async contribute(step: number, part: SlotGradient, epoch: Epoch): Promise<void> {
+    const bytes = bytesOfFloat32(part.gradient);
+    const header = {
+      member: this.caller,
+      key: { generation: epoch.generation, step: BigInt(step), bucket: 0 },
+      slot: part.slot,
+      bytes: BigInt(bytes.byteLength),
+      digest: digest64(bytes),
+      loss: { sum: part.loss.sum, tokens: BigInt(part.loss.tokens) },
+      inputTokens: BigInt(part.inputTokens),
+    };
+    function* messages() {
+      yield { part: { case: "header" as const, value: header } };
+      for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
+    }
+    await this.#upload.service(CollectiveService).contribute(messages(), { signal: epoch.signal });
+  }
+
+  /** Waits for the sum over all slots and downloads it. */
+  async fetchSum(step: number, epoch: Epoch) {
+    const request = { member: this.caller, key: { generation: epoch.generation, step: BigInt(step), bucket: 0 } };
+    const responses = this.#download.service(CollectiveService).fetch(request, { signal: epoch.signal });
+    const received = await receive(responses, (header: FetchHeader) => new ChunkAssembler(Number(header.bytes)));
+    const bytes = received.assembler.complete();
+    if (digest64(bytes) !== received.header.digest) {
+      throw new CoordError("DIVERGED", `The sum of step ${step} was damaged on its way (digest mismatch).`);
+    }
+    const { sum, tokens } = received.header.loss!;
+    return { gradient: float32OfBytes(bytes), loss: { sum, tokens: Number(tokens) } };
+  }
+
+  /** Reports the held-out loss of one slot; resolves when all slots are in. */
+  async evaluateSlot(step: number, slot: number, loss: { sum: number; tokens: number }, epoch: Epoch): Promise<void> {
+    await this.#control.service(CollectiveService).evaluate(
+      {
+        member: this.caller,
+        generation: epoch.generation,
+        step: BigInt(step),
+        slot,
+        loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
+      },
+      { signal: epoch.signal },
+    );
+  }
+
+  /** Hands a state to the coordinator. */
+  async putState(state: TrainingState, epoch: Epoch): Promise<void> {
+    const caller = this.caller;
+    function* messages() {
+      for (const part of encodeState(state, epoch.generation)) {
+        yield part.case === "header"
+          ? { part: { case: part.case, value: { member: caller, state: part.value } } }
+          : { part };
+      }
+    }
+    await this.#upload.service(CheckpointService).putState(messages(), { signal: epoch.signal });
+  }
+
+  /** Waits for the state at the assignment's step and downloads it. */
+  async getState(epoch: Epoch): Promise<TrainingState> {
+    const request = { member: this.caller, generation: epoch.generation };
+    const responses = this.#download.service(CheckpointService).getState(request, { signal: epoch.signal });
+    const { assembler } = await receive(responses, (header: StateHeader) => new StateAssembler(header));
+    return assembler.complete();
+  }
+}
+
+type Response<Header> = {
+  part: { case: "header"; value: Header } | { case: "chunk"; value: Chunk } | { case: undefined; value?: undefined };
+};
+
+async function receive<Header, Assembler extends { add(chunk: Chunk): void }>(
+  responses: AsyncIterable<Response<Header>>,
+  start: (header: Header) => Assembler,
+): Promise<{ header: Header; assembler: Assembler }> {
+  let received: { header: Header; assembler: Assembler } | undefined;
+  for await (const { part } of responses) {
+    if (part.case === "header") received = { header: part.value, assembler: start(part.value) };
+    else if (part.case === "chunk" && received) received.assembler.add(part.value);
+  }
+  if (!received) throw new CoordError("INVALID_REQUEST", "The coordinator sent no header.");
+  return received;
+}

@@ -1,0 +1,141 @@
+import { Worker } from "node:worker_threads";
+import { Deferred } from "../../shared/deferred.ts";
+import { CoordError } from "../../shared/errors.ts";
+import type { ParamLayout } from "../../shared/tensors/layout.ts";
+import { initialParameters } from "../model/initialize.ts";
+import { estimateMemory } from "../model/memory.ts";
+import { buildModel, type Model } from "../model/model.ts";
+import type { Trainable } from "../model/trainable.ts";
+import { readModelConfig } from "../model/weights.ts";
+import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "./engine.ts";
+import type { EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
+
+/** What an engine is made from. */
+export interface EngineHostOptions {
+  readonly modelDirectory: string;
+  readonly trainable: Trainable;
+  /** Compute threads. */
+  readonly threads: number;
+}
+
+/**
+ * An engine in a thread of its own: tensor libraries block the thread that they are called from, and a worker has to
+ * answer its coordinator while it computes.
+ */
+export class EngineHost implements Engine {
+  readonly layout: ParamLayout;
+  readonly #model: Model;
+  readonly #thread: Worker;
+  readonly #parameters: Float32Array;
+  readonly #gradient: Float32Array;
+  readonly #waiting = new Map<number, Deferred<Answer>>();
+  #description = "";
+  #lastId = 0;
+  #failure: CoordError | undefined;
+
+  /** Starts the thread and waits until the model is loaded. Throws what opening the engine throws. */
+  static async start(options: EngineHostOptions): Promise<EngineHost> {
+    const { content, path } = await readModelConfig(options.modelDirectory);
+    const host = new EngineHost(buildModel(content, path, options.trainable), options);
+    try {
+      host.#description = (await host.#answer(0)).description ?? "";
+      return host;
+    } catch (thrown) {
+      await host.#thread.terminate();
+      throw thrown;
+    }
+  }
+
+  private constructor(model: Model, options: EngineHostOptions) {
+    this.#model = model;
+    this.layout = model.layout;
+    const vector = () => new SharedArrayBuffer(Math.max(1, this.layout.elements) * Float32Array.BYTES_PER_ELEMENT);
+    const data: EngineThreadData = { ...options, parameters: vector(), gradient: vector() };
+    this.#parameters = new Float32Array(data.parameters);
+    this.#gradient = new Float32Array(data.gradient);
+    const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+    this.#thread = new Worker(new URL(`./engineThread${extension}`, import.meta.url), { workerData: data });
+    this.#thread.on("message", (response: EngineResponse) => this.#settle(response));
+    this.#thread.on("error", (thrown) => this.#fail(`failed: ${thrown instanceof Error ? thrown.message : thrown}`));
+    this.#thread.on("exit", (code) => this.#fail(`ended with code ${code}`));
+  }
+
+  get description(): string {
+    return this.#description;
+  }
+
+  initialParameters(seed: number): Float32Array {
+    return initialParameters(this.layout, seed);
+  }
+
+  async forwardBackward(
+    batch: Batch,
+    gradient: Float32Array,
+    { dropout, onGradient }: { dropout?: DropoutKey; onGradient?: (start: number, end: number) => void } = {},
+  ): Promise<TokenLoss> {
+    const loss = await this.#lossOf({ method: "forwardBackward", batch, dropout });
+    const added = this.#gradient;
+    for (let i = 0; i < gradient.length; i++) gradient[i]! += added[i]!;
+    onGradient?.(0, this.layout.elements);
+    return loss;
+  }
+
+  async evaluate(batch: Batch): Promise<TokenLoss> {
+    return this.#lossOf({ method: "evaluate", batch });
+  }
+
+  async setParameters(flat: Float32Array): Promise<void> {
+    this.#parameters.set(flat);
+    await this.#call({ method: "setParameters" });
+  }
+
+  memory(batch: number, sequence: number): MemoryEstimate {
+    return estimateMemory(this.#model, batch, sequence);
+  }
+
+  async dispose(): Promise<void> {
+    if (!this.#failure) await this.#call({ method: "dispose" });
+    await this.#thread.terminate();
+  }
+
+  async #lossOf(call: EngineRequest["call"]): Promise<TokenLoss> {
+    const { loss } = await this.#call(call);
+    if (!loss) throw new CoordError("INTERNAL", `The engine's thread answered ${call.method} without a loss.`);
+    return loss;
+  }
+
+  async #call(call: EngineRequest["call"]): Promise<Answer> {
+    if (this.#failure) throw this.#failure;
+    const id = ++this.#lastId;
+    this.#thread.postMessage({ id, call } satisfies EngineRequest);
+    return this.#answer(id);
+  }
+
+  #answer(id: number): Promise<Answer> {
+    const answer = new Deferred<Answer>();
+    this.#waiting.set(id, answer);
+    return answer.promise;
+  }
+
+  #settle(response: EngineResponse): void {
+    const waiting = this.#waiting.get(response.id);
+    this.#waiting.delete(response.id);
+    if (!("error" in response)) {
+      waiting?.resolve(response);
+      return;
+    }
+    const { code, message, stack } = response.error;
+    const error = new CoordError(code, message);
+    error.stack = stack;
+    waiting?.reject(error);
+  }
+
+  /** The thread is gone: nothing that is or will be asked is answered. */
+  #fail(how: string): void {
+    this.#failure ??= new CoordError("ENGINE_FAILED", `The engine's thread ${how}.`);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
+    this.#waiting.clear();
+  }
+}
+
+type Answer = Exclude<EngineResponse, { error: unknown }>;

@@ -1,0 +1,31 @@
+import type { ErrorCode } from "../../shared/errors.ts";
+import type { Trainable } from "../model/trainable.ts";
+import type { Batch, DropoutKey, TokenLoss } from "./engine.ts";
+
+/** What the thread of an engine is started with. */
+export interface EngineThreadData {
+  readonly modelDirectory: string;
+  readonly trainable: Trainable;
+  readonly threads: number;
+  /** The flat vectors of parameters and gradients: shared, so that neither is copied between threads. */
+  readonly parameters: SharedArrayBuffer;
+  readonly gradient: SharedArrayBuffer;
+}
+
+/** One call at a time; the answer carries its number. */
+export interface EngineRequest {
+  readonly id: number;
+  readonly call:
+    | { readonly method: "forwardBackward"; readonly batch: Batch; readonly dropout: DropoutKey | undefined }
+    | { readonly method: "evaluate"; readonly batch: Batch }
+    | { readonly method: "setParameters" }
+    | { readonly method: "dispose" };
+}
+
+/** The answer to the request of that number; number 0 says that the engine is ready, or why it is not. */
+export type EngineResponse =
+  | { readonly id: number; readonly loss?: TokenLoss; readonly description?: string }
+  | {
+      readonly id: number;
+      readonly error: { readonly code: ErrorCode; readonly message: string; readonly stack: string };
+    };

@@ -1,0 +1,55 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { assertNever, CoordError, toCoordError } from "../../shared/errors.ts";
+import type { Engine, TokenLoss } from "./engine.ts";
+import type { EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
+import { openOnnxEngine } from "./onnx/openOnnxEngine.ts";
+
+// The main file of the thread that an engine computes in; worker/engine/engineHost.ts is the other side.
+
+const port = parentPort;
+if (!port) throw new CoordError("INTERNAL", "engineThread is the main file of a thread, not of a process.");
+
+const data = workerData as EngineThreadData;
+const parameters = new Float32Array(data.parameters);
+const gradient = new Float32Array(data.gradient);
+const ready = openOnnxEngine(data.modelDirectory, data.trainable, data.threads);
+
+// One after the other, in the order of arrival.
+let turn: Promise<void> = answer(0, async () => ({ description: (await ready).description }));
+port.on("message", ({ id, call }: EngineRequest) => {
+  turn = turn.then(() =>
+    answer(id, async () => {
+      const loss = await perform(await ready, call);
+      return loss ? { loss } : {};
+    }),
+  );
+});
+
+async function perform(engine: Engine, call: EngineRequest["call"]): Promise<TokenLoss | undefined> {
+  switch (call.method) {
+    case "forwardBackward":
+      gradient.fill(0);
+      return engine.forwardBackward(call.batch, gradient, call.dropout ? { dropout: call.dropout } : {});
+    case "evaluate":
+      return engine.evaluate(call.batch);
+    case "setParameters":
+      await engine.setParameters(parameters);
+      return undefined;
+    case "dispose":
+      await engine.dispose();
+      return undefined;
+    default:
+      return assertNever(call);
+  }
+}
+
+async function answer(id: number, run: () => Promise<Omit<Exclude<EngineResponse, { error: unknown }>, "id">>) {
+  let response: EngineResponse;
+  try {
+    response = { id, ...(await run()) };
+  } catch (thrown) {
+    const { code, message, stack = "" } = toCoordError(thrown);
+    response = { id, error: { code, message, stack } };
+  }
+  port?.postMessage(response);
+}

@@ -1,0 +1,46 @@
+import { InferenceSession } from "onnxruntime-node";
+import { CoordError } from "../../../shared/errors.ts";
+
+export interface SessionOptions {
+  /** Compute threads. */
+  readonly threads: number;
+  /** Folder of the files that the model's external data is in. */
+  readonly folder?: string;
+}
+
+/** Opens an ONNX model on the CPU provider. Throws CoordError ENGINE_FAILED. */
+export async function openSession(model: Uint8Array, { threads, folder }: SessionOptions): Promise<InferenceSession> {
+  const options: InferenceSession.SessionOptions = {
+    executionProviders: ["cpu"],
+    executionMode: "sequential",
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: "all",
+    logSeverityLevel: 3,
+    extra: {
+      session: {
+        // Idle threads sleep: hosts run more workers than they have cores.
+        intra_op: { allow_spinning: "0" },
+        use_deterministic_compute: "1",
+        // Packed copies of the weights would double the memory of a model for little speed at many tokens per step.
+        disable_prepacking: "1",
+        ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
+      },
+    },
+  };
+  return guarded(() => InferenceSession.create(model, options));
+}
+
+/** Maps what the runtime throws. */
+export async function guarded<Result>(run: () => Promise<Result>): Promise<Result> {
+  try {
+    return await run();
+  } catch (thrown) {
+    if (thrown instanceof CoordError) throw thrown;
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    const advice = /alloc/i.test(reason)
+      ? " Lower --per-device-train-batch-size or --max-length, or run fewer workers on this host."
+      : "";
+    throw new CoordError("ENGINE_FAILED", `onnxruntime failed: ${reason}.${advice}`, { cause: thrown });
+  }
+}

@@ -1,0 +1,28 @@
+import { CoordError } from "../../shared/errors.ts";
+import type { ModelDescription } from "./description.ts";
+import { describeLlama } from "./llama.ts";
+
+/** The architectures that can be trained, by the name in config.json's `architectures`. */
+const architectures: ReadonlyMap<string, (content: unknown, path: string) => ModelDescription> = new Map([
+  ["LlamaForCausalLM", describeLlama],
+]);
+
+/** From the content of a config.json to a model. Throws CoordError MODEL_INVALID; `path` is for its message. */
+export function describeModel(content: unknown, path: string): ModelDescription {
+  const object = (typeof content === "object" && content !== null ? content : {}) as Record<string, unknown>;
+  const named = Array.isArray(object["architectures"]) ? object["architectures"].map(String) : [];
+  const found = named[0] ?? (object["model_type"] === "llama" ? "LlamaForCausalLM" : undefined);
+  const describe = found === undefined ? undefined : architectures.get(found);
+  if (!describe) {
+    const what = found === undefined ? "names no architecture" : `names the architecture ${JSON.stringify(found)}`;
+    const known = [...architectures.keys()].join(", ");
+    throw new CoordError("MODEL_INVALID", `${path} ${what}; supported: ${known}. Choose a model of such a kind.`);
+  }
+  if (object["quantization_config"]) {
+    throw new CoordError(
+      "MODEL_INVALID",
+      `${path} has a quantization_config, and quantized weights cannot be trained on. Use the model's original F32, F16 or BF16 weights.`,
+    );
+  }
+  return describe(content, path);
+}

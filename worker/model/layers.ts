@@ -1,0 +1,120 @@
+import { type Dim, type Tensor, timesDim, withGradient } from "./graph.ts";
+import {
+  add,
+  addAt,
+  exp,
+  logSoftmax,
+  matmul,
+  mul,
+  neg,
+  pick,
+  reciprocal,
+  reshape,
+  rope,
+  scalar,
+  sigmoid,
+  softmax,
+  sqrt,
+  sub,
+  sum,
+  sumTo,
+  transpose,
+} from "./operations.ts";
+
+/** RMSNorm (Zhang & Sennrich 2019): x / sqrt(mean(x²) + ε) · weight, over the last axis of x [T, H]. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  const last = x.shape.length - 1;
+  const perFeature = scalar(1 / (weight.shape[0] as number));
+  const mean = (value: Tensor) => mul(sum(value, last), perFeature);
+  const inverse = reciprocal(sqrt(add(mean(mul(x, x)), scalar(epsilon)))); // [T, 1]
+  const normalized = mul(x, inverse);
+  return withGradient(mul(normalized, weight), {
+    inputs: [x, weight],
+    apply: (gradient) => {
+      const scaled = mul(gradient, weight);
+      return [
+        mul(inverse, sub(scaled, mul(normalized, mean(mul(scaled, normalized))))),
+        sumTo(mul(gradient, normalized), weight.shape),
+      ];
+    },
+  });
+}
+
+/** SwiGLU's gate (Shazeer 2020): silu(gate) · up. */
+export function swiGlu(gate: Tensor, up: Tensor): Tensor {
+  const open = sigmoid(gate);
+  const activated = mul(gate, open);
+  return withGradient(mul(activated, up), {
+    inputs: [gate, up],
+    apply: (gradient) => [
+      // silu'(x) = σ(x) + silu(x) · (1 − σ(x))
+      mul(mul(gradient, up), add(open, sub(activated, mul(activated, open)))),
+      mul(gradient, activated),
+    ],
+  });
+}
+
+/** Shapes of an attention layer and what it needs beside its input. */
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  /** [S, headDim / 2] each. */
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+  /** [S, S]: zero where a query may see a key, very negative elsewhere. */
+  readonly mask: Tensor;
+}
+
+/**
+ * Causal grouped-query attention with rotary positions: query [T, heads·D], key and value [T, keyValueHeads·D]
+ * → [T, heads·D]. The query heads of a group lie side by side in memory, so a group is one matrix product with its
+ * key head, and nothing is repeated.
+ */
+export function attention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions): Tensor {
+  const { heads, keyValueHeads, headDim, cos, sin, mask } = options;
+  const split = (x: Tensor, count: number) => transpose(reshape(x, ["B", "S", count, headDim]), [0, 2, 1, 3]);
+  const rows: Dim = timesDim(heads / keyValueHeads, "S");
+  const grouped = reshape(rope(split(query, heads), cos, sin), ["B", keyValueHeads, rows, headDim]);
+  const keys = rope(split(key, keyValueHeads), cos, sin);
+  const scores = matmul(grouped, keys, { transposeB: true, scale: 1 / Math.sqrt(headDim) });
+  // [B, heads, query, key]
+  const weights = softmax(add(reshape(scores, ["B", heads, "S", "S"]), mask));
+  const mixed = matmul(reshape(weights, ["B", keyValueHeads, rows, "S"]), split(value, keyValueHeads));
+  const merged = transpose(reshape(mixed, ["B", heads, "S", headDim]), [0, 2, 1, 3]);
+  return reshape(merged, ["T", heads * headDim]);
+}
+
+/** Negative log-likelihood, in nats, of the target of each row: logits [L, V], targets [L] → [L]. */
+export function negativeLogLikelihood(logits: Tensor, targets: Tensor): Tensor {
+  const logProbabilities = logSoftmax(logits);
+  const rows = logits.shape[0]!;
+  return withGradient(reshape(neg(pick(logProbabilities, targets)), [rows]), {
+    inputs: [logits],
+    apply: (gradient) => {
+      const column = reshape(gradient, [rows, 1]);
+      return [addAt(mul(exp(logProbabilities), column), targets, neg(column))];
+    },
+  });
+}
+
+/** What LoRA adds to a linear layer: scale · (x·mask) Aᵀ Bᵀ. */
+export interface LowRank {
+  /** [rank, in] */
+  readonly down: Tensor;
+  /** [out, rank] */
+  readonly up: Tensor;
+  readonly scale: number;
+  /** Dropout: of the shape of x, zeros and 1/(1 − p). */
+  readonly mask?: Tensor;
+}
+
+/** x Wᵀ (+ bias) (+ LoRA): x [T, in], weight [out, in] → [T, out]. */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor, lowRank?: LowRank): Tensor {
+  let y = matmul(x, weight, { transposeB: true });
+  if (bias) y = add(y, bias);
+  if (!lowRank) return y;
+  const source = lowRank.mask ? mul(x, lowRank.mask) : x;
+  const narrow = matmul(source, lowRank.down, { transposeB: true });
+  return add(y, matmul(narrow, lowRank.up, { transposeB: true, scale: lowRank.scale }));
+}

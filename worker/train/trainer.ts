@@ -1,0 +1,192 @@
+import type { RunConfig } from "../../shared/config/schema.ts";
+import { evaluationSamples, type SamplePlan, slotSamples } from "../../shared/dataset/plan.ts";
+import { CoordError } from "../../shared/errors.ts";
+import { Split } from "../../shared/gen/coord/v1/data_pb.ts";
+import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
+import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
+import { digest64 } from "../../shared/tensors/digest.ts";
+import type { CoordinatorClient, Epoch, SlotGradient } from "../collective/coordinatorClient.ts";
+import type { Engine } from "../engine/engine.ts";
+import { collate, type Sample } from "./collate.ts";
+import type { HeldState } from "./heldState.ts";
+import { adamWStep, clipFactor, l2Norm } from "./optimizer.ts";
+import { learningRateAt } from "./schedule.ts";
+
+/** What a member has to work on. */
+export interface Share extends Epoch {
+  readonly slots: readonly number[];
+}
+
+export interface TrainerOptions {
+  readonly engine: Engine;
+  readonly client: CoordinatorClient;
+  readonly held: HeldState;
+  readonly config: RunConfig;
+  readonly slots: number;
+  readonly datasetSize: number;
+  readonly evaluationSize: number;
+  readonly maxSteps: number;
+  onPhase(phase: WorkerPhase): void;
+}
+
+/** Takes optimizer steps and measures the held-out loss, for the slots of one worker. */
+export class Trainer {
+  readonly #options: TrainerOptions;
+  readonly #plan: SamplePlan;
+  #ahead: { key: string; samples: Promise<Sample[][]> } | undefined;
+
+  constructor(options: TrainerOptions) {
+    this.#options = options;
+    const { config } = options;
+    this.#plan = {
+      seed: config.seed,
+      datasetSize: options.datasetSize,
+      slots: options.slots,
+      microBatch: config.perDeviceTrainBatchSize,
+      accumulation: config.gradientAccumulationSteps,
+    };
+  }
+
+  /**
+   * Computes the gradients of this worker's slots, exchanges them, updates, and votes. On return the step is committed;
+   * on any error the state is that before the step, with the update perhaps pending.
+   */
+  async trainStep(share: Share) {
+    const { client, config, engine, held, maxSteps, onPhase } = this.#options;
+    const state = held.settle(held.committed?.step ?? 0);
+    const step = state.step + 1;
+    const times = { dataMs: 0, computeMs: 0, reduceMs: 0, updateMs: 0 };
+    const watch = stopwatch();
+
+    onPhase(WorkerPhase.COMPUTING);
+    const uploads: Promise<void>[] = [];
+    for (const slot of share.slots) {
+      const microBatches = await this.#samples(step, slot, share);
+      times.dataMs += watch();
+      const part = await this.#slotGradient(step, slot, microBatches, share.signal);
+      times.computeMs += watch();
+      // Uploading goes on while the next slot is computed; one at a time, so that at most two gradients are held.
+      await uploads.at(-1);
+      const upload = client.contribute(step, part, share);
+      upload.catch(() => {});
+      uploads.push(upload);
+    }
+    this.#readAhead(step + 1, share);
+    onPhase(WorkerPhase.REDUCING);
+    const [sum] = await Promise.all([client.fetchSum(step, share), ...uploads]);
+    times.reduceMs += watch();
+
+    const norm = l2Norm(sum.gradient, 1 / sum.loss.tokens);
+    if (!Number.isFinite(norm)) {
+      throw new CoordError(
+        "NOT_FINITE",
+        `The gradient of step ${step} is not finite (norm ${norm}). Lower --learning-rate or look at the samples of that step.`,
+      );
+    }
+    const next = held.prepare();
+    const learningRate = learningRateAt(config, step, maxSteps);
+    adamWStep(state, next, sum.gradient, clipFactor(norm, config.maxGradNorm) / sum.loss.tokens, {
+      learningRate,
+      beta1: config.adamBeta1,
+      beta2: config.adamBeta2,
+      epsilon: config.adamEpsilon,
+      weightDecay: config.weightDecay,
+    });
+    times.updateMs += watch();
+    const directive = await client.membership.commitStep(
+      {
+        member: client.caller,
+        generation: share.generation,
+        step: BigInt(step),
+        parametersDigest: digest64(bytesOfFloat32(next.parameters)),
+        learningRate,
+        gradientNorm: norm,
+        times,
+      },
+      { signal: share.signal },
+    );
+    held.commit();
+    await engine.setParameters(next.parameters);
+    return directive;
+  }
+
+  /** Computes and reports the held-out loss of this worker's slots at the committed step. */
+  async evaluate(share: Share): Promise<void> {
+    const { client, config, engine, evaluationSize, held, onPhase, slots } = this.#options;
+    onPhase(WorkerPhase.EVALUATING);
+    const step = held.committed!.step;
+    const reports = [];
+    for (const slot of share.slots) {
+      let sum = 0;
+      let tokens = 0;
+      for (const indices of evaluationSamples(evaluationSize, slots, slot, config.perDeviceEvalBatchSize)) {
+        share.signal.throwIfAborted();
+        const loss = await engine.evaluate(collate(await client.samples(Split.EVALUATION, indices, share.signal)));
+        sum += loss.sum;
+        tokens += loss.tokens;
+      }
+      const report = client.evaluateSlot(step, slot, { sum, tokens }, share);
+      report.catch(() => {});
+      reports.push(report);
+    }
+    await Promise.all(reports);
+  }
+
+  async #slotGradient(
+    step: number,
+    slot: number,
+    microBatches: readonly Sample[][],
+    signal: AbortSignal,
+  ): Promise<SlotGradient> {
+    const { config, engine } = this.#options;
+    const gradient = new Float32Array(engine.layout.elements);
+    let sum = 0;
+    let tokens = 0;
+    let inputTokens = 0;
+    for (const [microBatch, samples] of microBatches.entries()) {
+      signal.throwIfAborted();
+      const dropout = config.loraDropout > 0 ? { dropout: { seed: config.seed, step, slot, microBatch } } : {};
+      const loss = await engine.forwardBackward(collate(samples), gradient, dropout);
+      sum += loss.sum;
+      tokens += loss.tokens;
+      inputTokens += samples.reduce((total, sample) => total + sample.inputIds.length, 0);
+    }
+    return { slot, gradient, loss: { sum, tokens }, inputTokens };
+  }
+
+  /** The micro-batches of a slot, from what was read ahead where possible. */
+  async #samples(step: number, slot: number, share: Share): Promise<Sample[][]> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead?.key === `${share.generation}/${step}/${slot}`) return ahead.samples;
+    return this.#load(step, slot, share.signal);
+  }
+
+  /** Starts to fetch the first samples of a step while the one before it is being exchanged. */
+  #readAhead(step: number, share: Share): void {
+    const slot = share.slots[0];
+    if (slot === undefined || step > this.#options.maxSteps) return;
+    const samples = this.#load(step, slot, share.signal);
+    samples.catch(() => {});
+    this.#ahead = { key: `${share.generation}/${step}/${slot}`, samples };
+  }
+
+  async #load(step: number, slot: number, signal: AbortSignal): Promise<Sample[][]> {
+    const { microBatches } = slotSamples(this.#plan, step, slot);
+    const samples = await this.#options.client.samples(Split.TRAIN, microBatches.flat(), signal);
+    // All micro-batches of a slot but the last are full.
+    const size = microBatches[0]?.length ?? 0;
+    return microBatches.map((indices, index) => samples.slice(index * size, index * size + indices.length));
+  }
+}
+
+/** Milliseconds since the call before. */
+function stopwatch(): () => number {
+  let last = performance.now();
+  return () => {
+    const now = performance.now();
+    const elapsed = now - last;
+    last = now;
+    return elapsed;
+  };
+}

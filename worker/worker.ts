@@ -1,0 +1,254 @@
+import { availableParallelism, hostname } from "node:os";
+import { backoffDelayMs, retry } from "../shared/backoff.ts";
+import { systemClock } from "../shared/clock.ts";
+import { type RunConfig, runConfigSchema } from "../shared/config/schema.ts";
+import { assertNever, CoordError, toCoordError } from "../shared/errors.ts";
+import { type JoinResponse, LeaveReason, StateSource, WorkerPhase } from "../shared/gen/coord/v1/membership_pb.ts";
+import type { Logger } from "../shared/log.ts";
+import type { Endpoint } from "../shared/rpc/client.ts";
+import { type Caller, CoordinatorClient, type Epoch } from "./collective/coordinatorClient.ts";
+import { createEngine } from "./engine/createEngine.ts";
+import type { Engine } from "./engine/engine.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { arrange } from "./train/arrange.ts";
+import { HeldState, initialState } from "./train/heldState.ts";
+import { Trainer } from "./train/trainer.ts";
+
+export interface WorkerOptions {
+  readonly endpoint: Endpoint;
+  readonly caller: Caller;
+  readonly nodeRank: number;
+  readonly localRank: number;
+  /** Which start of this place this process is. */
+  readonly attempt: number;
+  /** Milliseconds without a coordinator after which the worker ends itself. */
+  readonly reconnectBudgetMs: number;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Runs one worker until training is over. Throws a CoordError when it cannot go on. */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const worker = new Worker(options);
+  try {
+    await worker.run();
+  } finally {
+    await worker.dispose();
+  }
+}
+
+class Worker {
+  readonly #options: WorkerOptions;
+  readonly #client: CoordinatorClient;
+  readonly #held = new HeldState();
+  readonly #heartbeat: Heartbeat;
+  #loaded: { readonly config: RunConfig; readonly engine: Engine; readonly trainer: Trainer } | undefined;
+  #finished = false;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#client = new CoordinatorClient(options.endpoint, options.caller);
+    this.#heartbeat = new Heartbeat(options.endpoint, options.caller);
+  }
+
+  async run(): Promise<void> {
+    const { signal, reconnectBudgetMs, logger } = this.#options;
+    let lastContact = systemClock.monotonicMs();
+    this.#heartbeat.start();
+    for (let attempt = 0; !this.#finished; attempt++) {
+      signal.throwIfAborted();
+      try {
+        for await (const assignment of this.#assignments()) {
+          attempt = 0;
+          if (assignment.kind === "superseded") continue;
+          await this.#serve(assignment.response, assignment.signal);
+          lastContact = systemClock.monotonicMs();
+          if (this.#finished) break;
+        }
+      } catch (thrown) {
+        signal.throwIfAborted();
+        const error = toCoordError(thrown);
+        const transient = error.code === "COORDINATOR_UNREACHABLE" || error.code === "STALE_GENERATION";
+        if (!transient) throw await this.#giveUp(error);
+        const silentMs = systemClock.monotonicMs() - lastContact;
+        if (silentMs > reconnectBudgetMs) {
+          throw new CoordError(
+            "COORDINATOR_UNREACHABLE",
+            `The coordinator has not answered for ${Math.round(silentMs / 1000)} s; this worker ends.`,
+            { cause: error },
+          );
+        }
+        logger.warn({ reason: error.message, attempt }, "lost the coordinator; joining again");
+      }
+      if (!this.#finished) await systemClock.sleep(backoffDelayMs(attempt, Math.random()), signal);
+    }
+  }
+
+  async dispose(): Promise<void> {
+    this.#heartbeat.close();
+    this.#client.close();
+    await this.#loaded?.engine.dispose();
+  }
+
+  /**
+   * The coordinator's assignments; the signal of each is aborted when the next one comes or the stream ends. Only the
+   * newest is worth serving, so one that was overtaken while its predecessor was being served is marked so.
+   */
+  async *#assignments() {
+    const { attempt, caller, nodeRank, localRank, signal } = this.#options;
+    const state = this.#held.committed;
+    const request = {
+      member: caller,
+      nodeRank,
+      localRank,
+      pid: process.pid,
+      host: hostname(),
+      hasState: state !== undefined,
+      step: BigInt(state?.step ?? 0),
+      pendingStep: BigInt(this.#held.pendingStep),
+      attempt,
+      facts: { engine: this.#loaded?.engine.description ?? "", processors: String(availableParallelism()) },
+    };
+    const hangUp = new AbortController();
+    const joined = this.#client.membership.join(request, { signal: AbortSignal.any([signal, hangUp.signal]) });
+    const stream = joined[Symbol.asyncIterator]();
+    let controller = new AbortController();
+    const nextOne = () => {
+      const next = stream.next();
+      const overtaken = () => controller.abort(new CoordError("STALE_GENERATION", "A new assignment has come."));
+      next.then(overtaken, overtaken);
+      return next;
+    };
+    try {
+      let next = nextOne();
+      for (;;) {
+        const { value, done } = await next;
+        if (done) {
+          if (this.#finished) return;
+          throw new CoordError("COORDINATOR_UNREACHABLE", "The coordinator closed the connection.");
+        }
+        controller = new AbortController();
+        next = nextOne();
+        const response: JoinResponse = value;
+        yield controller.signal.aborted
+          ? { kind: "superseded" as const }
+          : { kind: "current" as const, response, signal: AbortSignal.any([signal, controller.signal]) };
+      }
+    } finally {
+      const left = new CoordError("STALE_GENERATION", "This worker has left the membership.");
+      controller.abort(left);
+      // Not stream.return(): it would wait for a response that never comes.
+      hangUp.abort(left);
+    }
+  }
+
+  /** Does what one assignment asks; returns when it is overtaken or training is over. */
+  async #serve(assignment: JoinResponse, signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    const epoch = { generation: assignment.generation, signal, slots: assignment.slots };
+    logger.info(
+      {
+        generation: String(epoch.generation),
+        rank: assignment.rank,
+        slots: epoch.slots,
+        step: Number(assignment.step),
+      },
+      "assigned",
+    );
+    try {
+      this.#heartbeat.generation = assignment.generation;
+      const { trainer } = await this.#load(assignment);
+      await this.#adoptState(assignment, epoch);
+      let directive: Directive = assignment;
+      for (;;) {
+        if (directive.evaluate) await trainer.evaluate(epoch);
+        if (directive.uploadState) {
+          this.#heartbeat.phase = WorkerPhase.SAVING;
+          await this.#client.putState(this.#held.committed!, epoch);
+        }
+        if (directive.finish) return await this.#finish(assignment.generation);
+        directive = await trainer.trainStep(epoch);
+        this.#heartbeat.step = this.#held.committed!.step;
+      }
+    } catch (thrown) {
+      if (!signal.aborted && toCoordError(thrown).code !== "STALE_GENERATION") throw thrown;
+      this.#options.signal.throwIfAborted();
+      this.#heartbeat.phase = WorkerPhase.WAITING;
+      logger.info({ reason: toCoordError(thrown).message }, "the generation is over");
+    }
+  }
+
+  /** Loads the model, the first time. */
+  async #load(assignment: JoinResponse) {
+    if (this.#loaded) return this.#loaded;
+    const plan = assignment.plan!;
+    const config = runConfigSchema.parse(JSON.parse(plan.configJson));
+    this.#heartbeat.phase = WorkerPhase.LOADING;
+    const engine = await createEngine(config, { modelDirectory: config.model!, threads: config.threadsPerWorker });
+    this.#options.logger.info({ engine: engine.description, parameters: engine.layout.elements }, "loaded");
+    const trainer = new Trainer({
+      engine,
+      client: this.#client,
+      held: this.#held,
+      config,
+      slots: plan.slots,
+      datasetSize: Number(plan.datasetSize),
+      evaluationSize: Number(plan.evaluationSize),
+      maxSteps: Number(plan.maxSteps),
+      onPhase: (phase) => {
+        this.#heartbeat.phase = phase;
+      },
+    });
+    this.#loaded = { config, engine, trainer };
+    return this.#loaded;
+  }
+
+  async #adoptState(assignment: JoinResponse, epoch: Epoch): Promise<void> {
+    const { config, engine } = this.#loaded!;
+    const step = Number(assignment.step);
+    switch (assignment.stateSource) {
+      case StateSource.INITIALIZE:
+        this.#held.replace(initialState(engine.layout, engine.initialParameters(config.seed)));
+        break;
+      case StateSource.KEEP:
+        this.#held.settle(step);
+        break;
+      case StateSource.DOWNLOAD:
+        this.#held.replace(arrange(await this.#client.getState(epoch), engine.layout));
+        break;
+      case StateSource.UNSPECIFIED:
+        throw new CoordError("INVALID_REQUEST", "An assignment came without a source for the state.");
+      default:
+        assertNever(assignment.stateSource);
+    }
+    await engine.setParameters(this.#held.committed!.parameters);
+  }
+
+  async #finish(generation: bigint): Promise<void> {
+    const { logger, signal } = this.#options;
+    await retry(
+      () => this.#client.membership.leave({ member: this.#client.caller, generation, reason: LeaveReason.FINISHED }),
+      { budgetMs: 5000, clock: systemClock, signal },
+    );
+    this.#finished = true;
+    logger.info("training is over");
+  }
+
+  /** Tells the coordinator why, so that it need not guess from an exit code. */
+  async #giveUp(error: CoordError): Promise<CoordError> {
+    const { caller } = this.#options;
+    await this.#client.membership
+      .leave(
+        { member: caller, reason: LeaveReason.FAILED, errorCode: error.code, message: error.message },
+        { timeoutMs: 2000 },
+      )
+      .catch(() => {});
+    return error;
+  }
+}
+
+interface Directive {
+  readonly evaluate: boolean;
+  readonly uploadState: boolean;
+  readonly finish: boolean;
+}
