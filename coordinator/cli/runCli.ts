@@ -69,15 +69,16 @@ async function parseValues(command: Command, rest: readonly string[]): Promise<C
   const parser = declare(await createYargs(argv), command)
     .strict()
     .fail((message, thrown) => {
-      throw (
-        thrown ??
-        new CoordError(
-          "CONFIG_INVALID",
-          `${message.replace(/\.?$/, ".")} See coord ${command.usage.split(" ")[0]} --help.`,
-        )
-      );
+      // yargs throws for a flag without its value, and hands over a message for everything else.
+      throw usageError(message ?? thrown.message, command);
     });
   return parser.parseAsync();
+}
+
+function usageError(message: string, { usage }: Command): CoordError {
+  const flag = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
+  const sentence = flag === undefined ? message.replace(/\.?$/, ".") : `--${flag} needs a value.`;
+  return new CoordError("CONFIG_INVALID", `${sentence} See coord ${usage.split(" ")[0]} --help.`);
 }
 
 function declare(parser: Argv, command: Command): Argv {

@@ -6,7 +6,7 @@ export interface EventData {
   readonly loss?: number;
   /** "step". */
   readonly learningRate?: number;
-  /** "data": work done and to do, in the unit that the message names. */
+  /** "data": work done and, where it is known, to do, in the unit that the message names. */
   readonly done?: number;
   readonly total?: number;
   /** "checkpoint": the directory. */

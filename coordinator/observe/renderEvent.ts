@@ -7,7 +7,7 @@ import type { ViewModel } from "./viewModel.ts";
 
 /** The line that a terminal keeps above the progress area; undefined for events that the area itself shows. */
 export function renderEvent(event: Event, options: { columns: number; color: boolean }): string | undefined {
-  if (event.kind === "step" || (event.kind === "data" && parseEventData(event.dataJson).total !== undefined)) {
+  if (event.kind === "step" || (event.kind === "data" && parseEventData(event.dataJson).done !== undefined)) {
     return undefined;
   }
   const style = createStyle(options.color);
@@ -42,7 +42,8 @@ function plainText(event: Event, { loggingSteps, before, after }: PlainOptions):
     case "step":
       return isLoggingStep(after, loggingSteps) ? stepText(after) : undefined;
     case "data":
-      return tenths(after) === tenths(before) && after.data !== before.data ? undefined : dataText(event, after);
+      if (after.data === before.data) return oneLine(event.message);
+      return landmark(after) === landmark(before) ? undefined : oneLine(event.message);
     case "warning":
     case "error":
       return `${event.kind}: ${oneLine(event.message)}`;
@@ -67,14 +68,11 @@ function stepText(model: ViewModel): string {
   return fields.join("  ");
 }
 
-/** Which tenth of the data set has been prepared; a line for each is enough. */
-function tenths({ data }: ViewModel): number {
-  return data === undefined || data.total === 0 ? -1 : Math.floor((10 * data.done) / data.total);
-}
-
-function dataText(event: Event, { data }: ViewModel): string {
-  const counted = parseEventData(event.dataJson).total !== undefined && data !== undefined;
-  return counted ? `${oneLine(event.message)}  ${data.done}/${data.total}` : oneLine(event.message);
+/** A line is due when this changes: at each tenth of the data set, or at each power of ten while its size is not known. */
+function landmark({ data }: ViewModel): string {
+  if (data === undefined) return "none";
+  const { done, total } = data;
+  return total === 0 ? `10^${String(done).length}` : `${Math.floor((10 * done) / total)}/10`;
 }
 
 function oneLine(text: string): string {

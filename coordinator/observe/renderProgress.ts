@@ -59,7 +59,7 @@ export function styleState(state: RunStateName, style: Style): (text: string) =>
 function bodyLines(model: ViewModel, width: number, style: Style, nowMs: number): string[] {
   if (model.state === "preparing" && model.data !== undefined) {
     const { message, done, total } = model.data;
-    return [fitWidth(message, width), barLine(done, total, width, style)];
+    return [fitWidth(message, width), ...(total === 0 ? [] : [barLine(done, total, width, style)])];
   }
   const reason = model.reason === "" || model.state === "training" ? [] : [style.dim(fitWidth(model.reason, width))];
   if (model.maxSteps === 0) return reason;

@@ -38,7 +38,7 @@ export interface ViewModel {
   readonly metricsAtMs?: number;
   readonly firstEvaluation?: LossAt;
   readonly lastEvaluation?: LossAt;
-  /** Progress of preparing the data set. */
+  /** Progress of preparing the data set; `total` is 0 while not known. */
   readonly data?: { readonly message: string; readonly done: number; readonly total: number };
   readonly failure?: { readonly message: string } & Pick<EventData, "worker" | "lastLines" | "log">;
   /** Wall-clock times of the first and newest event. */
@@ -124,8 +124,8 @@ function takeEvent(before: ViewModel, event: Event, status: RunStatus | undefine
     case "checkpoint":
       return { ...model, checkpointsSeen: model.checkpointsSeen + 1, checkpoint: data.path ?? model.checkpoint };
     case "data":
-      if (data.total === undefined || data.done === undefined) return model;
-      return { ...model, data: { message: event.message, done: data.done, total: data.total } };
+      if (data.done === undefined) return model;
+      return { ...model, data: { message: event.message, done: data.done, total: data.total ?? 0 } };
     case "error": {
       const { worker, lastLines, log } = data;
       // The first error is the root cause; what follows are its consequences.

@@ -18,7 +18,7 @@ const entryFiles: readonly (readonly [RegExp, ProcessRole])[] = [
   [/(^|\/)worker\/main\.[jt]s$/, "worker"],
   [/(^|\/)coordinator\/\w*[mM]ain\.[jt]s$/, "coordinator"],
 ];
-const cliFile = /(^|\/)(coordinator\/cli\/main\.[jt]s|bin\/coord)$/;
+const cliFile = /(^|\/)(coordinator\/cli\/main\.[jt]s|\.?bin\/coord)$/;
 
 /** Which process of a run a command line starts; undefined when it is none, a `coord status` for example. */
 export function classifyCommand(argv: readonly string[]): ProcessRole | undefined {

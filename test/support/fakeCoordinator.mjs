@@ -1,5 +1,5 @@
 // A coordinator without training: serves RunService for the run that COORD_RUN_ID names, by a small script.
-//   fakeCoordinator.mjs STEPS STEP_MS END     END: finish | fail | crash (SIGKILL after the last step) | wait (for a stop)
+//   fakeCoordinator.mjs STEPS STEP_MS END     END: finish | fail | crash (SIGKILL after the last step), each from the first watcher on | wait (for a stop)
 import { setTimeout as delay } from "node:timers/promises";
 import { RunDirectory } from "../../dist/coordinator/runs/runDirectory.js";
 import { CoordinatorServer } from "../../dist/coordinator/server.js";
@@ -14,6 +14,10 @@ const directory = new RunDirectory(coordHome(), runId);
 const { output } = await directory.readRun();
 const logger = createLogger("coordinator");
 
+const firstWatcher = {};
+firstWatcher.promise = new Promise((resolve) => {
+  firstWatcher.resolve = resolve;
+});
 const events = [];
 const waiters = new Set();
 let state = RunState.PREPARING;
@@ -72,6 +76,7 @@ const server = new CoordinatorServer(await directory.readToken(), logger, undefi
 server.add(RunService, {
   getStatus: async () => ({ status: status() }),
   async *watch({ from }) {
+    firstWatcher.resolve();
     yield { status: status() };
     for (let next = from === 0n ? events.length : Number(from) - 1; ; ) {
       while (next < events.length) yield { event: events[next++], status: status() };
@@ -92,8 +97,10 @@ const port = await server.listen("127.0.0.1", 0);
 await directory.writeCoordinator({ address: `127.0.0.1:${port}`, process: ownIdentity() });
 logger.info({ port }, "listening");
 
+// Nothing happens unseen: a test that is slow to attach still sees the whole run.
+if (end !== "wait") await firstWatcher.promise;
 for (let done = 0; done <= 1000; done += 250) {
-  add("data", "Tokenizing questions.jsonl", { done, total: 1000 });
+  add("data", `Tokenizing questions.jsonl: ${done} of 1000`, { done, total: 1000 });
   await delay(stepMs);
 }
 state = RunState.TRAINING;

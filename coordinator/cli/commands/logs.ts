@@ -2,7 +2,7 @@ import { CoordError } from "../../../shared/errors.ts";
 import { followLogs } from "../../observe/followLogs.ts";
 import { renderLogLine } from "../../observe/logLine.ts";
 import { runLiveness } from "../../runs/runLiveness.ts";
-import { type Command, textValue } from "../command.ts";
+import { type Command, jsonOption, textValue } from "../command.ts";
 import { goesOn } from "../followedRun.ts";
 import { selectRun } from "../selectRun.ts";
 
@@ -12,6 +12,7 @@ export const logsCommand: Command = {
   positionals: { run: { describe: "Id or output directory of the run [default: the newest].", type: "string" } },
   options: {
     follow: { type: "boolean", alias: "f", describe: "Go on printing until the run ends or Ctrl-C." },
+    ...jsonOption,
     rank: { describe: "Only the lines of the worker of this rank.", requiresArg: true },
   },
   async run(values, context) {
@@ -26,9 +27,13 @@ export const logsCommand: Command = {
         isGoingOn: async () => values["follow"] === true && goesOn(await runLiveness(directory)),
         signal: leaving.signal,
       });
-      for await (const batch of batches) {
-        context.stdout.write(batch.map((line) => `${renderLogLine(line)}\n`).join(""));
+      const { stdout } = context;
+      if (values["json"]) {
+        const lines = (await Array.fromAsync(batches)).flat();
+        stdout.write(`${JSON.stringify(lines, undefined, 2)}\n`);
+        return 0;
       }
+      for await (const batch of batches) stdout.write(batch.map((line) => `${renderLogLine(line)}\n`).join(""));
       return 0;
     } finally {
       unsubscribe();

@@ -1,13 +1,14 @@
+import { resolve } from "node:path";
 import type { Options } from "yargs";
 import { type FlagOption, flagOptions } from "../../../shared/config/flags.ts";
 import { resolveOverrides } from "../../../shared/config/resolve.ts";
-import type { ConfigKey } from "../../../shared/config/schema.ts";
+import type { ConfigKey, RunConfig } from "../../../shared/config/schema.ts";
 import { type Setting, settings } from "../../../shared/config/settings.ts";
 import { CoordError } from "../../../shared/errors.ts";
 import { resumeRun } from "../../launch/startRun.ts";
 import { attachToRun } from "../attachToRun.ts";
 import { type Command, textValue } from "../command.ts";
-import { absolutePaths, settingValues } from "../loadConfig.ts";
+import { settingValues } from "../loadConfig.ts";
 import { selectRun } from "../selectRun.ts";
 import { whileInterruptible } from "../whileInterruptible.ts";
 
@@ -70,7 +71,7 @@ export const resumeCommand: Command = {
       resumeRun({
         ...(target === undefined ? {} : { target }),
         ...(from === undefined ? {} : { from }),
-        overrides: { ...overrides, ...absolutePaths(overrides, context.workingDirectory) },
+        overrides: withAbsolutePaths(overrides, context.workingDirectory),
         signal,
       }),
     );
@@ -82,6 +83,15 @@ export const resumeCommand: Command = {
     return attachToRun(run, { owner: true, loggingSteps, showFromMs }, context);
   },
 };
+
+/** The coordinator lives on without this directory. */
+function withAbsolutePaths(overrides: Partial<RunConfig>, directory: string): Partial<RunConfig> {
+  const paths = (["tlsCert", "tlsKey", "tlsCa"] as const).flatMap((key) => {
+    const path = overrides[key];
+    return path === undefined ? [] : [[key, resolve(directory, path)] as const];
+  });
+  return { ...overrides, ...Object.fromEntries(paths) };
+}
 
 /** Without defaults: a setting that is not given stays as it is. */
 function offered(wanted: readonly Setting[]): Record<string, Options> {

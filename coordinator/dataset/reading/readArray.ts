@@ -62,6 +62,7 @@ export async function* readArray(path: string, signal: AbortSignal): AsyncGenera
         if (byte === code("]")) depth = -1;
         continue;
       }
+      if (depth === 1 && closing.has(byte)) throw fail("a bracket is closed that was not opened");
       if (elementLine === 0) {
         elementLine = line;
         start = at;

@@ -58,7 +58,22 @@ describe("renderPlain", () => {
     const next = (done: number) =>
       renderPlain(at(done).event!, { loggingSteps: 1, before, after: updateModel(before, at(done)) });
     expect(next(190)).toBeUndefined();
-    expect(next(200)).toBe("2026-11-20 21:54:03  Tokenizing rows  200/1000");
+    expect(next(200)).toBe("2026-11-20 21:54:03  Tokenizing rows");
+  });
+
+  it("writes a line per power of ten while the size of the data set is not known", () => {
+    const at = (done: number) => response({ kind: "data", message: `Reading: ${done}`, data: { done } });
+    const before = updateModel(emptyModel, at(150));
+    const next = (done: number) =>
+      renderPlain(at(done).event!, { loggingSteps: 1, before, after: updateModel(before, at(done)) });
+    expect(next(900)).toBeUndefined();
+    expect(next(1000)).toBe("2026-11-20 21:54:03  Reading: 1000");
+  });
+
+  it("writes what was found out about the data set", () => {
+    expect(line({ kind: "data", message: "Format: huatuo.", data: { rows: 10 } })).toBe(
+      "2026-11-20 21:54:03  Format: huatuo.",
+    );
   });
 
   it("marks warnings and errors and keeps each event on one line", () => {

@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
+
+const command = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
+
+/** How a command ended. */
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A COORD_HOME and a place for outputs of its own, and the built program in it. Run `npm run build` before. */
+export class CoordHome {
+  private constructor(readonly root: string) {}
+
+  static async create(): Promise<CoordHome> {
+    return new CoordHome(await mkdtemp(join(tmpdir(), "coord-test-")));
+  }
+
+  get home(): string {
+    return join(this.root, "home");
+  }
+
+  path(...names: string[]): string {
+    return join(this.root, ...names);
+  }
+
+  /** Runs `coord …` to its end. */
+  async coord(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
+    const result = await execa(process.execPath, [command, ...args], {
+      cwd: this.root,
+      env: { COORD_HOME: this.home, ...env },
+      reject: false,
+      stdin: "ignore",
+    });
+    return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** Runs `coord … --json` and returns what it printed. */
+  async json<T>(args: readonly string[]): Promise<T> {
+    const { exitCode, stderr, stdout } = await this.coord([...args, "--json"]);
+    if (exitCode !== 0) throw new Error(`coord ${args.join(" ")} ended with ${exitCode}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  /** Starts a run and returns its id. */
+  async launch(args: readonly string[]): Promise<string> {
+    const { exitCode, stderr, stdout } = await this.coord(["launch", "--detach", ...args]);
+    if (exitCode !== 0) throw new Error(`coord launch ended with ${exitCode}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  /** Lines of a run's metrics.jsonl that are steps, or held-out losses. */
+  async metrics(runId: string): Promise<Record<string, number>[]> {
+    const text = await readFile(join(this.home, "runs", runId, "metrics.jsonl"), "utf8").catch(() => "");
+    return text
+      .split("\n")
+      .filter((line) => line.endsWith("}"))
+      .map((line) => JSON.parse(line) as Record<string, number>);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.root, { recursive: true, force: true });
+  }
+}
+
+/** SHA-256 of a file, hexadecimal. */
+export async function sha256(path: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(path))
+    .digest("hex");
+}
+
+/** Digests of what a run ends with: the adapter, and the optimizer of its last checkpoint. */
+export async function finalDigests(output: string, step: number): Promise<{ adapter: string; optimizer: string }> {
+  return {
+    adapter: await sha256(join(output, "adapter_model.safetensors")),
+    optimizer: await sha256(join(output, `checkpoint-${step}`, "optimizer.safetensors")),
+  };
+}
+
+/** Looks again until `probe` gives a value; for states of other processes that send no event. */
+export async function eventually<T>(what: string, probe: () => Promise<T | undefined>, timeoutMs = 60_000): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await probe();
+    if (value !== undefined) return value;
+    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain for: ${what}.`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
