@@ -68,8 +68,8 @@ async function appendFile(
 ): Promise<void> {
   const before = { ...counts, samples: writer.samples };
   const rows = readConversations(file.path, job.config.format, job.signal);
-  // Starting threads and their tokenizers takes longer than a few thousand rows.
-  const threads = file.state.size < 4 * 1024 * 1024 ? 0 : Math.min(availableParallelism(), 16);
+  // A few thousand rows take less time than threads need to start; each thread holds a tokenizer, up to 200 MB of it.
+  const threads = file.state.size < 4 * 1024 * 1024 ? 0 : Math.min(availableParallelism(), 8);
   for await (const outcomes of encodeRows(rows, encoder, setup, threads > 1 ? threads : 0, job.signal)) {
     for (const outcome of outcomes) {
       counts.rows++;

@@ -5,7 +5,7 @@ import { CoordError } from "../../shared/errors.ts";
 import type { Encoder, EncoderInput, EncoderSetup, Outcome } from "./encoder.ts";
 import type { ThreadReply } from "./encodeThread.ts";
 
-const batchRows = 64;
+const batchRows = 32;
 /** Batches that wait for each thread, the one it works on included: enough that it never idles. */
 const batchesPerThread = 3;
 

@@ -13,7 +13,7 @@ const headings = ["RUN", "ROLE", "RANK", "NODE", "PID", "AGE", "GPU", "PORT", "M
 const outcomeWords: Readonly<Record<StaleProcess["outcome"], string>> = {
   listed: "to be ended",
   spared: "left alone, its run is live again",
-  gone: "ended by itself",
+  gone: "ended already",
   terminated: "ended",
   killed: "killed",
   survived: "still there after SIGKILL",

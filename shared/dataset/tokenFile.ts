@@ -40,7 +40,7 @@ export class TokenFileDamaged extends CoordError {
     /** What is wrong, to follow "because". */
     readonly reason: string,
   ) {
-    super("STORAGE_FAILED", `The token file ${path} is damaged: ${reason}; delete it to have it made again.`);
+    super("STORAGE_FAILED", `The token file ${path} is damaged: ${reason}; it is made again at the next start or resume.`);
   }
 }
 

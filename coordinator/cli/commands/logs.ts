@@ -1,6 +1,6 @@
 import { CoordError } from "../../../shared/errors.ts";
 import { followLogs } from "../../observe/followLogs.ts";
-import { renderLogLine } from "../../observe/logLine.ts";
+import { type LogLine, renderLogLine } from "../../observe/logLine.ts";
 import { runLiveness } from "../../runs/runLiveness.ts";
 import { type Command, jsonOption, textValue } from "../command.ts";
 import { goesOn } from "../followedRun.ts";
@@ -28,12 +28,12 @@ export const logsCommand: Command = {
         signal: leaving.signal,
       });
       const { stdout } = context;
-      if (values["json"]) {
-        const lines = (await Array.fromAsync(batches)).flat();
-        stdout.write(`${JSON.stringify(lines, undefined, 2)}\n`);
-        return 0;
+      const document: LogLine[] = [];
+      for await (const batch of batches) {
+        if (values["json"]) document.push(...batch);
+        else stdout.write(batch.map((line) => `${renderLogLine(line)}\n`).join(""));
       }
-      for await (const batch of batches) stdout.write(batch.map((line) => `${renderLogLine(line)}\n`).join(""));
+      if (values["json"]) stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
       return 0;
     } finally {
       unsubscribe();

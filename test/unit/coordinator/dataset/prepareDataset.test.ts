@@ -201,7 +201,9 @@ describe("prepareDataset", () => {
     const { length } = await readFile(path);
     expect(seen).toEqual([
       `reading ${length}/${length}`,
+      "tokenizing 32/100",
       "tokenizing 64/100",
+      "tokenizing 96/100",
       "tokenizing 100/100",
       "saving 0/100",
       "saving 100/100",

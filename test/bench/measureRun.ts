@@ -1,0 +1,117 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
+import { type MeasuredRole, PeakMemory } from "./peakMemory.ts";
+import { median } from "./statistics.ts";
+
+const command = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
+const samplingIntervalMs = 100;
+
+/** Figures of one `coord launch`. Step figures are medians over all steps but the first, which includes loading. */
+export interface RunMeasurement {
+  readonly steps: number;
+  /** Input tokens per second from the end of the first step to that of the last, evaluations and checkpoints included. */
+  readonly tokensPerSecond: number;
+  readonly stepMs: number;
+  /** Means over the workers; the exchange includes waiting for the slowest. */
+  readonly computeMs: number;
+  readonly reduceMs: number;
+  /** From the start of the command to its first committed step. */
+  readonly firstStepMs: number;
+  /** From the start of the command to its end. */
+  readonly totalMs: number;
+  readonly peakBytes: ReadonlyMap<
+    MeasuredRole,
+    { readonly sum: number; readonly largest: number; readonly processes: number }
+  >;
+}
+
+/** Runs `coord launch` with a COORD_HOME and an output of its own and reads what the run has recorded. */
+export async function measureRun(args: readonly string[], signal: AbortSignal): Promise<RunMeasurement> {
+  const directory = await mkdtemp(join(tmpdir(), "coord-bench-"));
+  const home = join(directory, "home");
+  const memory = new PeakMemory();
+  try {
+    signal.throwIfAborted();
+    const startedAtMs = Date.now();
+    const child = execa(process.execPath, [command, "launch", "--output", join(directory, "output"), ...args], {
+      cwd: directory,
+      env: { ...withoutSettings(process.env), COORD_HOME: home },
+      extendEnv: false,
+      reject: false,
+      all: true,
+      stdin: "ignore",
+    });
+    const interrupt = () => child.kill("SIGINT");
+    signal.addEventListener("abort", interrupt, { once: true });
+    const sampling = setInterval(() => memory.sample(home, child.pid!), samplingIntervalMs);
+    const { all, exitCode } = await child;
+    const endedAtMs = Date.now();
+    clearInterval(sampling);
+    signal.removeEventListener("abort", interrupt);
+    await processesGone(home);
+    signal.throwIfAborted();
+    if (exitCode !== 0) throw new Error(`coord launch ${args.join(" ")} ended with ${exitCode}:\n${all.slice(-2000)}`);
+    return {
+      ...readSteps(await readEvents(home), startedAtMs),
+      totalMs: endedAtMs - startedAtMs,
+      peakBytes: memory.byRole(),
+    };
+  } finally {
+    await rm(directory, { recursive: true, force: true, maxRetries: 10 });
+  }
+}
+
+interface StepEvent {
+  readonly kind: string;
+  readonly timeMs: number;
+  readonly data: {
+    readonly stepMs: number;
+    readonly computeMs: number;
+    readonly reduceMs: number;
+    /** Since the start of the run. */
+    readonly inputTokens: number;
+  };
+}
+
+function readSteps(events: readonly StepEvent[], startedAtMs: number) {
+  const [first, ...steps] = events.filter(({ kind }) => kind === "step");
+  const last = steps.at(-1);
+  if (!first || !last) throw new Error("A measured run needs at least two steps.");
+  const over = (pick: (data: StepEvent["data"]) => number) => median(steps.map(({ data }) => pick(data)));
+  return {
+    steps: steps.length + 1,
+    tokensPerSecond: ((last.data.inputTokens - first.data.inputTokens) * 1000) / (last.timeMs - first.timeMs),
+    stepMs: over((data) => data.stepMs),
+    computeMs: over((data) => data.computeMs),
+    reduceMs: over((data) => data.reduceMs),
+    firstStepMs: first.timeMs - startedAtMs,
+  };
+}
+
+async function readEvents(home: string): Promise<StepEvent[]> {
+  const [run] = await readdir(join(home, "runs"));
+  const text = await readFile(join(home, "runs", run!, "events.jsonl"), "utf8");
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as StepEvent);
+}
+
+/** The command may end a moment before the coordinator does, which would disturb the next measurement. */
+async function processesGone(home: string): Promise<void> {
+  for (const run of await readdir(join(home, "runs")).catch(() => [])) {
+    for (let looks = 0; looks < 300; looks++) {
+      if ((await readdir(join(home, "runs", run, "processes"))).length === 0) break;
+      await sleep(100);
+    }
+  }
+}
+
+/** Settings of the caller's environment would change what is measured. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("COORD_")));
+}
