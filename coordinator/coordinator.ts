@@ -200,6 +200,7 @@ export class Coordinator {
       const late = this.#clock.monotonicMs() - lastLook > 2 * evictionIntervalMs;
       lastLook = this.#clock.monotonicMs();
       if (!late) training.session.evictSilent();
+      if (training.session.waitingMs > config.formTimeoutMs) this.#failed.reject(tooFew(training, config));
     }, evictionIntervalMs);
     try {
       await training.session.allFinished.promise;
@@ -303,6 +304,7 @@ export class Coordinator {
           tokenFile: paths.token,
           ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
           logs: paths.logs,
+          reconnectBudgetMs: config.reconnectBudgetMs,
           onAgentExit: (nodeRank, how) => {
             const { restarts } = this.#agents;
             if (restarts >= config.maxRestarts) {
@@ -343,6 +345,16 @@ export class Coordinator {
     await exportAdapter(config.output, state, adapterConfigOf(config, config.model!, state.layout));
     this.#adapter = config.output;
   }
+}
+
+function tooFew({ session }: Training, { formTimeoutMs, gpus, nodes }: RunConfig): CoordError {
+  const missing = Array.from({ length: nodes * gpus }, (_, rank) => `${Math.floor(rank / gpus)}/${rank % gpus}`).filter(
+    (workerId) => !session.members.has(workerId),
+  );
+  return new CoordError(
+    "WORKER_FAILED",
+    `After ${formTimeoutMs / 1000} s (--form-timeout-ms) these workers (node/place) are still missing: ${missing.join(", ")}.`,
+  );
 }
 
 /** The newest membership epoch that a checkpoint knows: newer, perhaps, than the run directory, which can be lost. */

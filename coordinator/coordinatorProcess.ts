@@ -58,6 +58,7 @@ async function serve(options: CoordinatorProcessOptions, config: RunConfig): Pro
   const { home, paths, runId } = directory;
   await claimOutput(config.output, directory);
   const events = new EventLog(paths);
+  events.follow(0, ({ data, kind, message }) => logger.info({ kind, ...data }, message));
   const server = new CoordinatorServer(await directory.readToken(), logger, await readTls(config));
   const bound = await bindLeased({
     home,

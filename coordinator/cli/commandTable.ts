@@ -37,6 +37,10 @@ export const commandTable: Readonly<Record<string, { describe: string; load(): P
     describe: "Find and end what dead runs left behind",
     load: async () => (await import("./commands/killStale.ts")).killStaleCommand,
   },
+  coordinator: {
+    describe: "Run a coordinator in the foreground, for agents started from outside",
+    load: async () => (await import("./commands/coordinator.ts")).coordinatorCommand,
+  },
   agent: {
     describe: "Start workers on this node (started by a launcher)",
     load: async () => (await import("./commands/agent.ts")).agentCommand,

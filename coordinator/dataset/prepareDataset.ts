@@ -1,5 +1,5 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { systemClock } from "../../shared/clock.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { openTokenFile, TokenFileDamaged } from "../../shared/dataset/tokenFile.ts";
@@ -78,6 +78,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   try {
     const again = await lookUp(path, signal);
     if (again.identified) return prepared(true, again.identified, "Another run made these samples at the same time.");
+    await removeLeftovers(path);
     return prepared(
       false,
       await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress }),
@@ -97,6 +98,13 @@ async function waitForLock(path: string, signal: AbortSignal): Promise<HeldLock>
     const lock = await acquireLock(path, "tokens");
     if ("release" in lock) return lock;
     await systemClock.sleep(lockPollMs, signal);
+  }
+}
+
+/** Removes what a killed process left of this token file. Only the holder of the lock may: nobody else is writing. */
+async function removeLeftovers(path: string): Promise<void> {
+  for (const name of await readdir(dirname(path))) {
+    if (name.startsWith(`${basename(path)}.`) && name.endsWith(".part")) await rm(join(dirname(path), name));
   }
 }
 

@@ -32,7 +32,7 @@ export class LocalLauncher implements Launcher {
   }
 
   async #startAgent(nodeRank: number): Promise<void> {
-    const { address, home, logs, runId, tlsCa, tokenFile } = this.options;
+    const { address, home, logs, reconnectBudgetMs, runId, tlsCa, tokenFile } = this.options;
     const log = join(logs, `agent_${nodeRank}.log`);
     const child = await spawnLogged({
       program: entry,
@@ -41,6 +41,7 @@ export class LocalLauncher implements Launcher {
         COORD_RUN_ID: runId,
         COORD_HOME: home,
         COORD_TOKEN_FILE: tokenFile,
+        COORD_RECONNECT_BUDGET_MS: String(reconnectBudgetMs),
         ...(tlsCa === undefined ? {} : { COORD_TLS_CA: tlsCa }),
       },
       stdout: log,

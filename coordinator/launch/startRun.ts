@@ -1,22 +1,19 @@
 import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
-import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { backoffDelayMs } from "../../shared/backoff.ts";
 import { systemClock } from "../../shared/clock.ts";
-import { isDemo, withDemoSettings } from "../../shared/config/demo.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { CoordError, type ErrorCode, isErrorCode } from "../../shared/errors.ts";
-import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { type ProcessExit, spawnLogged } from "../../shared/process/spawnLogged.ts";
 import { coordHome } from "../../shared/runPaths.ts";
 import { claimOutput } from "../runs/claimOutput.ts";
 import { findRun } from "../runs/findRun.ts";
 import { RunDirectory } from "../runs/runDirectory.ts";
 import { runLiveness } from "../runs/runLiveness.ts";
+import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
-import { threadsPerWorker } from "./workerEnvironment.ts";
 
 /** A run whose coordinator answers, or has already ended. */
 export interface StartedRun {
@@ -42,7 +39,7 @@ export async function startRun(options: {
   readonly sources: Readonly<Partial<Record<ConfigKey, string>>>;
   readonly signal: AbortSignal;
 }): Promise<StartedRun> {
-  const pinned = pin(options.config, options.sources);
+  const pinned = pinConfig(options.config, options.sources);
   await preflight(pinned);
   const directory = await RunDirectory.create(coordHome(), { config: pinned, output: pinned.output });
   const { runId } = directory;
@@ -75,32 +72,6 @@ export async function resumeRun(options: {
   await directory.writeRun({ ...run, config });
   const args = options.from === undefined ? [] : ["--from", options.from];
   return startCoordinator(directory, config, args, options.signal);
-}
-
-/** Fills in what a run must keep for its whole life: absolute paths, the demo's files, slots and threads. */
-function pin(given: RunConfig, sources: Readonly<Partial<Record<ConfigKey, string>>>): RunConfig {
-  const config = isDemo(given) ? withDemoSettings(given, sources) : given;
-  const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(path));
-  const demo = join(packageRoot(), "deploy", "demo");
-  const workers = config.nodes * config.gpus;
-  const paths = {
-    model: absolute(config.model) ?? join(demo, "model"),
-    data: absolute(config.data) ?? join(demo, "data.jsonl"),
-    evalData: absolute(config.evalData),
-    initAdapter: absolute(config.initAdapter),
-    tlsCert: absolute(config.tlsCert),
-    tlsKey: absolute(config.tlsKey),
-    tlsCa: absolute(config.tlsCa),
-  };
-  const known = Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined));
-  const onThisHost = config.launcher === "local" ? workers : config.gpus;
-  return {
-    ...config,
-    ...known,
-    output: resolve(config.output),
-    slots: config.slots ?? workers,
-    threadsPerWorker: config.threadsPerWorker || threadsPerWorker(availableParallelism(), onThisHost),
-  };
 }
 
 async function startCoordinator(

@@ -99,6 +99,7 @@ export class TrainingSession {
   /** Workers that have left because they were done. */
   readonly #finished = new Set<string>();
   readonly allFinished = new Deferred<void>();
+  #waitingSince: number;
   /** The latest start of each place that has joined. */
   readonly #attempts = new Map<string, number>();
   #stopRequested = false;
@@ -106,6 +107,7 @@ export class TrainingSession {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#step = options.start.step;
+    this.#waitingSince = options.clock.monotonicMs();
     this.#due = { save: false, evaluate: options.start.evaluate, finish: false };
   }
 
@@ -239,6 +241,11 @@ export class TrainingSession {
         this.#lose(member, `it has been silent for ${Math.round(silentMs)} ms`);
       }
     }
+  }
+
+  /** Milliseconds that the run has been waiting for workers; 0 while a generation is at work or training is over. */
+  get waitingMs(): number {
+    return this.#generation || this.#due.finish ? 0 : this.#options.clock.monotonicMs() - this.#waitingSince;
   }
 
   /** What was due at the current step has been done. */
@@ -375,6 +382,7 @@ export class TrainingSession {
 
   #abandon(error: CoordError): void {
     const generation = this.#generation;
+    if (generation) this.#waitingSince = this.#options.clock.monotonicMs();
     this.#generation = undefined;
     for (const member of this.#members.values()) member.rank = undefined;
     generation?.controller.abort(error);

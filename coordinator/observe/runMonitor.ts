@@ -47,11 +47,12 @@ export class RunMonitor {
     return this.#state;
   }
 
-  /** Moves the run to a state, with a sentence that says why. */
+  /** Moves the run to a state, with a sentence that says why; another reason for the same state is no event. */
   enter(state: RunState, reason: string): void {
+    const changed = state !== this.#state || this.#reason === "";
     this.#state = state;
     this.#reason = reason;
-    this.options.events.add("state", reason, { state: RunState[state].toLowerCase() });
+    if (changed) this.options.events.add("state", reason, { state: RunState[state].toLowerCase() });
   }
 
   /** Lets followers read what is left and hang up. */

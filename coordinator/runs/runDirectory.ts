@@ -46,6 +46,23 @@ export class RunDirectory {
     throw new CoordError("STORAGE_FAILED", `Found no free run id under ${join(home, "runs")}.`);
   }
 
+  /**
+   * The directory of a run whose id and token were given from outside, made where there is none yet; its run.json is
+   * replaced, its other files stay. Throws STORAGE_FAILED.
+   */
+  static async adopt(
+    home: string,
+    { config, output, runId, token }: { config: RunConfig; output: string; runId: string; token: string },
+  ): Promise<RunDirectory> {
+    const directory = new RunDirectory(home, runId);
+    const { logs, processes, root } = directory.paths;
+    for (const path of [root, logs, processes]) await makeDirectory(path, true);
+    await writeFileAtomic(directory.paths.token, `${token}\n`, { mode: 0o600 });
+    const createdAtMs = (await directory.readRun())?.createdAtMs ?? Date.now();
+    await directory.writeRun({ runId, createdAtMs, config, output });
+    return directory;
+  }
+
   readRun(): Promise<RunFile | undefined> {
     return readJsonFile(this.paths.run, runFileSchema);
   }

@@ -17,7 +17,7 @@ import { learnMerges, tokenizerJson } from "./bytePairs.mjs";
 import { composeCorpus } from "./corpus/compose.mjs";
 
 const seed = 1;
-const steps = 900;
+const steps = 280;
 const batch = 12;
 const sequence = 128;
 /** Every n-th document is held out, to see what is learned and what is only remembered. */
@@ -112,7 +112,7 @@ for (let step = 1; step <= steps; step++) {
   adamWStep(state, next, gradient, scale, { learningRate, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.1 });
   [state, next] = [{ ...next, step }, state];
   await engine.setParameters(state.parameters);
-  if (step % 50 === 0 || step === 1) {
+  if (step % 50 === 0 || step === 1 || step === steps) {
     console.log(
       `step ${step}/${steps}  training ${perByte(loss, training)}  held out ${perByte(await evaluate(), heldOut)} nats per byte`,
     );

@@ -37,6 +37,7 @@ export const reservedVariables: readonly string[] = [
   "COORD_TOKEN_FILE",
   "COORD_DEBUG",
   "COORD_LOG_LEVEL",
+  "COORD_ATTEMPT",
   "COORD_SHARED_DATA",
 ];
 

@@ -52,6 +52,9 @@ export const runConfigSchema = z.strictObject({
     .min(500)
     .default(5000)
     .describe("Silence after which a worker counts as lost, in milliseconds."),
+  reconnectBudgetMs: positiveInt
+    .default(60_000)
+    .describe("Time without a coordinator after which agents and workers end themselves, in milliseconds."),
   formTimeoutMs: positiveInt.default(300_000).describe("Time for all workers to join, in milliseconds."),
   threadsPerWorker: count
     .max(1024)

@@ -2,6 +2,7 @@ import { CoordError } from "../errors.ts";
 import { alignTokens } from "./alignTokens.ts";
 import type { RenderChat } from "./chatTemplate.ts";
 import type { Conversation, Message } from "./conversation.ts";
+import { locateAnswer } from "./locateAnswer.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 /** Token ids and, beside each, 1 where it is a label and 0 where it is masked. */
@@ -77,9 +78,8 @@ function encodeMessages(
 
   const ends = alignTokens(Buffer.from(text, "utf8"), tokens.map(options.tokenizer.tokenBytes));
   for (const index of answers) {
-    const start = render(messages.slice(0, index), true);
-    const end = index === messages.length - 1 ? text : render(messages.slice(0, index + 1), false);
-    if (!text.startsWith(start) || !text.startsWith(end) || end.length < start.length) {
+    const place = locateAnswer(messages, index, text, render);
+    if (place === undefined) {
       throw new CoordError(
         "TEMPLATE_INVALID",
         `${where}: ${options.templateOrigin} writes the text before message ${index + 1} in another way when more messages follow, so it does not tell which tokens are the answer; choose another with --chat-template, or --train-on-inputs.`,
@@ -87,9 +87,9 @@ function encodeMessages(
     }
     const [first, last] =
       ends === undefined
-        ? [countShared(ids, start, options.tokenizer), countShared(ids, end, options.tokenizer)]
-        : tokensBetween(ends, Buffer.byteLength(start, "utf8"), Buffer.byteLength(end, "utf8"));
-    mask.fill(1, first, endOfAnswer(ids, tokens, first, last, options.tokenizer));
+        ? [place.start, place.end].map((end) => countShared(ids, text.slice(0, end), options.tokenizer))
+        : tokensBetween(ends, bytesBefore(text, place.start), bytesBefore(text, place.end));
+    mask.fill(1, first, endOfAnswer(ids, tokens, first!, last!, place.wordsOnly, options.tokenizer));
   }
   return { ids, mask };
 }
@@ -117,6 +117,10 @@ function renderAt({ render, templateOrigin }: EncodeOptions, where: string): Ren
   };
 }
 
+function bytesBefore(text: string, end: number): number {
+  return Buffer.byteLength(text.slice(0, end), "utf8");
+}
+
 /** The range of tokens that have a byte in `[start, end)`, given where each token ends. */
 function tokensBetween(ends: readonly number[], start: number, end: number): [number, number] {
   let first = ends.findIndex((tokenEnd) => tokenEnd > start);
@@ -140,8 +144,10 @@ function endOfAnswer(
   tokens: readonly string[],
   first: number,
   last: number,
+  wordsOnly: boolean,
   tokenizer: TextTokenizer,
 ): number {
+  if (wordsOnly) return ids[last] === tokenizer.eosId ? last + 1 : last;
   let end = last;
   while (
     end > first &&

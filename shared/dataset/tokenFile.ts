@@ -40,7 +40,10 @@ export class TokenFileDamaged extends CoordError {
     /** What is wrong, to follow "because". */
     readonly reason: string,
   ) {
-    super("STORAGE_FAILED", `The token file ${path} is damaged: ${reason}; it is made again at the next start or resume.`);
+    super(
+      "STORAGE_FAILED",
+      `The token file ${path} is damaged: ${reason}; it is made again at the next start or resume.`,
+    );
   }
 }
 

@@ -17,7 +17,8 @@ export function describeMachine(): Machine {
     processor: cpus()[0]?.model.trim() ?? "unknown",
     processors: availableParallelism(),
     memoryBytes: totalmem(),
-    system: `${type()} ${release()} ${process.arch}`,
+    // Without what a distributor or a cloud appends to the version.
+    system: `${type()} ${release().split("-")[0]} ${process.arch}`,
     node: process.version,
     loadBefore: loadavg()[0]!,
   };

@@ -27,6 +27,7 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "tlsCa",
   "insecure",
   "heartbeatTimeoutMs",
+  "reconnectBudgetMs",
   "formTimeoutMs",
   "threadsPerWorker",
   "device",

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type PrepareOptions, prepareDataset } from "../../../../coordinator/dataset/prepareDataset.ts";
 import { type RunConfig, runConfigSchema } from "../../../../shared/config/schema.ts";
@@ -79,7 +79,7 @@ describe("prepareDataset", () => {
     expect(first).toMatchObject({ hit: false, reason: expect.stringMatching(/nothing yet/) });
     const second = await prepare(await save("copy.jsonl", rows(10, huatuoRow)));
     expect(second).toMatchObject({ hit: true, path: first.path, contentKey: first.contentKey, summary: first.summary });
-    expect(await readdir(join(directory, "cache"))).toEqual([first.path.slice(-"0".repeat(64).length - 7)]);
+    expect(await readdir(join(directory, "cache"))).toEqual([basename(first.path)]);
   });
 
   it("makes another file when any input changes", async () => {
@@ -112,6 +112,19 @@ describe("prepareDataset", () => {
     expect(all.filter(({ hit }) => !hit)).toHaveLength(1);
     expect(new Set(all.map((one) => one.contentKey)).size).toBe(1);
     expect(await readdir(join(directory, "cache"))).toHaveLength(1);
+  });
+
+  it("removes what a killed process left of the same file, and nothing else", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    const { path: tokens } = await prepare(path);
+    await rm(tokens);
+    const other = join(directory, "cache", "other.tokens.1-2.part");
+    await writeFile(`${tokens}.1-2.part`, "half");
+    await writeFile(other, "half");
+    await prepare(path);
+    expect((await readdir(join(directory, "cache"))).sort()).toEqual(
+      [tokens, other].map((one) => basename(one)).sort(),
+    );
   });
 
   it("makes a damaged file again and says so", async () => {

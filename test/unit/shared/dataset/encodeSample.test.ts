@@ -145,6 +145,25 @@ describe("encodeSample", () => {
     expect(encode({ messages }, { template, trainOnInputs: true })).toMatchObject({ masked: "" });
   });
 
+  it("finds the answers of a template that writes the last one in another way, as Qwen3's does", () => {
+    const template =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    const messages = [user("Q"), assistant("A"), user("R"), assistant("B")];
+    expect(encode({ messages }, { template })).toMatchObject({
+      labels: "A<|im_end|><think>\n\n</think>\n\nB<|im_end|>",
+    });
+  });
+
+  it("finds the answers of a template whose generation prompt begins to think, as DeepSeek-R1's does", () => {
+    const template =
+      "{% for m in messages %}[{{ m.role }}]{{ m.content.strip() }}{% if m.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}[assistant]<think>\n{% endif %}";
+    const messages = [user("Q"), assistant(" A\n"), user("R"), assistant("B")];
+    expect(encode({ messages }, { template })).toMatchObject({
+      labels: "A<|im_end|>B<|im_end|>",
+      masked: "[user]Q[assistant][user]R[assistant]",
+    });
+  });
+
   it("names the row on which a template fails", () => {
     const template = "{{ raise_exception('only two turns, please') }}";
     expect(() => encode({ messages: [user("Q"), assistant("A")] }, { template })).toThrow(

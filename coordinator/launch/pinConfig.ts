@@ -1,0 +1,32 @@
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { isDemo, withDemoSettings } from "../../shared/config/demo.ts";
+import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
+import { threadsPerWorker } from "./workerEnvironment.ts";
+
+/** Fills in what a run must keep for its whole life: absolute paths, the demo's files, slots and threads. */
+export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<ConfigKey, string>>>): RunConfig {
+  const config = isDemo(given) ? withDemoSettings(given, sources) : given;
+  const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(path));
+  const demo = join(packageRoot(), "deploy", "demo");
+  const workers = config.nodes * config.gpus;
+  const paths = {
+    model: absolute(config.model) ?? join(demo, "model"),
+    data: absolute(config.data) ?? join(demo, "data.jsonl"),
+    evalData: absolute(config.evalData),
+    initAdapter: absolute(config.initAdapter),
+    tlsCert: absolute(config.tlsCert),
+    tlsKey: absolute(config.tlsKey),
+    tlsCa: absolute(config.tlsCa),
+  };
+  const known = Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined));
+  const onThisHost = config.launcher === "local" ? workers : config.gpus;
+  return {
+    ...config,
+    ...known,
+    output: resolve(config.output),
+    slots: config.slots ?? workers,
+    threadsPerWorker: config.threadsPerWorker || threadsPerWorker(availableParallelism(), onThisHost),
+  };
+}

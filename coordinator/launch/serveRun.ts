@@ -1,0 +1,58 @@
+import { readFile } from "node:fs/promises";
+import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
+import { CoordError } from "../../shared/errors.ts";
+import { createLogger } from "../../shared/log.ts";
+import { coordHome } from "../../shared/runPaths.ts";
+import { runCoordinatorProcess } from "../coordinatorProcess.ts";
+import { RunDirectory } from "../runs/runDirectory.ts";
+import { isRunId } from "../runs/runId.ts";
+import { pinConfig } from "./pinConfig.ts";
+import { preflight } from "./preflight.ts";
+
+/** A token shorter than this can be guessed, in characters. */
+const minTokenLength = 22;
+
+/**
+ * Runs a coordinator in this process, for agents that are started from outside; returns the exit code. A run of that id
+ * that has left checkpoints in the output directory is continued.
+ */
+export async function serveRun(options: {
+  readonly config: RunConfig;
+  readonly sources: Readonly<Partial<Record<ConfigKey, string>>>;
+  readonly runId: string;
+  readonly tokenFile: string;
+  readonly terminated: AbortSignal;
+}): Promise<number> {
+  const { runId } = options;
+  if (!isRunId(runId)) {
+    throw new CoordError(
+      "CONFIG_INVALID",
+      `${JSON.stringify(runId)} cannot be a run's id: letters, digits, ".", "_", "-".`,
+    );
+  }
+  const pinned = pinConfig({ ...options.config, launcher: "none" }, options.sources);
+  const output = pinned.output.replaceAll("{run}", runId);
+  const config = { ...pinned, output };
+  await preflight(config);
+  const token = await readToken(options.tokenFile);
+  const directory = await RunDirectory.adopt(coordHome(), { config, output, runId, token });
+  return runCoordinatorProcess({
+    directory,
+    from: undefined,
+    logger: createLogger("coordinator"),
+    terminated: options.terminated,
+  });
+}
+
+async function readToken(path: string): Promise<string> {
+  const token = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw new CoordError("CONFIG_INVALID", `COORD_TOKEN_FILE names ${path}, which cannot be read.`, { cause });
+  });
+  if (!/^[\x21-\x7e]+$/.test(token.trim()) || token.trim().length < minTokenLength) {
+    throw new CoordError(
+      "CONFIG_INVALID",
+      `${path} does not hold a token: one line of at least ${minTokenLength} printable characters, for example from \`openssl rand -base64 32\`.`,
+    );
+  }
+  return token.trim();
+}

@@ -1,0 +1,55 @@
+// A coordinator with nothing but membership and all-reduce. Arguments: number of workers. Environment: BENCH_TOKEN.
+// Prints its port and serves until its standard input ends.
+import { once } from "node:events";
+import { Collective } from "../../../coordinator/collective/collectiveService.ts";
+import { membershipHandlers } from "../../../coordinator/membership/membershipService.ts";
+import { TrainingSession } from "../../../coordinator/membership/trainingSession.ts";
+import { CoordinatorServer } from "../../../coordinator/server.ts";
+import { systemClock } from "../../../shared/clock.ts";
+import { CollectiveService } from "../../../shared/gen/coord/v1/collective_pb.ts";
+import { MembershipService } from "../../../shared/gen/coord/v1/membership_pb.ts";
+import { createLogger } from "../../../shared/log.ts";
+import { benchRunId } from "./names.ts";
+
+const workers = Number(process.argv[2]);
+const token = process.env["BENCH_TOKEN"]!;
+
+const fail = (error: Error) => {
+  throw error;
+};
+const session: TrainingSession = new TrainingSession({
+  runId: benchRunId,
+  worldSize: workers,
+  plan: { configJson: "{}", slots: workers, groupSize: workers, datasetSize: 1n, maxSteps: 1n },
+  clock: systemClock,
+  heartbeatTimeoutMs: 60_000,
+  start: { step: 0, evaluate: false },
+  seedable: true,
+  nextGeneration: () => 1n,
+  events: {
+    onCommit(step) {
+      collective.takeResult(step);
+      return { save: false, evaluate: false, finish: false };
+    },
+    onGeneration() {},
+    onMemberLost() {},
+    onWaiting() {},
+    onFailure: fail,
+    onStateLost: async () => 0,
+    holdsState: () => false,
+  },
+});
+const collective = new Collective(() => session, {
+  slots: workers,
+  groupSize: workers,
+  onNotFinite: fail,
+  onEvaluation() {},
+});
+const server = new CoordinatorServer(token, createLogger("bench"), undefined);
+server.add(MembershipService, membershipHandlers(session, fail));
+server.add(CollectiveService, collective.handlers);
+process.stdout.write(`${await server.listen("127.0.0.1", 0)}\n`);
+
+process.stdin.resume();
+await once(process.stdin, "end");
+await server.close(0);

@@ -1,0 +1,47 @@
+// A worker that all-reduces through the coordinator. Arguments: address, rank. Environment: BENCH_TOKEN.
+// Speaks the line protocol of rankGroup.ts.
+import { createInterface } from "node:readline";
+import { CoordinatorClient } from "../../../worker/collective/coordinatorClient.ts";
+import { benchRunId } from "./names.ts";
+import type { RoundsRequest } from "./rankGroup.ts";
+
+const [, , address, rankText] = process.argv;
+const rank = Number(rankText);
+const caller = { runId: benchRunId, workerId: `0/${rank}`, incarnation: String(process.pid) };
+const client = new CoordinatorClient({ address: address!, token: process.env["BENCH_TOKEN"]! }, caller);
+const hangUp = new AbortController();
+const join = { member: caller, localRank: rank, pid: process.pid };
+const assignments = client.membership.join(join, { signal: hangUp.signal })[Symbol.asyncIterator]();
+const { generation, slots, worldSize } = (await assignments.next()).value!;
+const epoch = { generation, signal: hangUp.signal };
+process.stdout.write("ready\n");
+
+let step = 0;
+for await (const line of createInterface({ input: process.stdin })) {
+  const { bytes, rounds } = JSON.parse(line) as RoundsRequest;
+  const gradient = new Float32Array(bytes / 4).fill(rank + 1);
+  const times: [number, number][] = [];
+  for (let round = 0; round < rounds; round++) times.push(await allReduce(gradient));
+  process.stdout.write(`${JSON.stringify(times)}\n`);
+}
+hangUp.abort();
+client.close();
+
+/** One round, in the order of calls in which a training step makes them; the vote that ends the step is not timed. */
+async function allReduce(gradient: Float32Array): Promise<[begin: number, end: number]> {
+  step++;
+  const begin = monotonicMs();
+  const part = { slot: slots[0]!, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 };
+  const upload = client.contribute(step, part, epoch);
+  const [sum] = await Promise.all([client.fetchSum(step, epoch), upload]);
+  const end = monotonicMs();
+  const expected = (worldSize * (worldSize + 1)) / 2;
+  if (sum.gradient[0] !== expected || sum.gradient.at(-1) !== expected) throw new Error("The sum is wrong.");
+  await client.membership.commitStep({ member: caller, generation, step: BigInt(step) });
+  return [begin, end];
+}
+
+/** CLOCK_MONOTONIC, the same for every process of the host. */
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

@@ -1,0 +1,71 @@
+// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [--json] [--write] [--repetitions N]
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
+import { measureAllReduce } from "./allReduce/allReduceBench.ts";
+import { demoCases } from "./demo.ts";
+import { modelSize, sequenceLength, withGeneratedModel } from "./generatedModel.ts";
+import { describeMachine } from "./machine.ts";
+import { renderResults } from "./renderResults.ts";
+import type { Results } from "./results.ts";
+import { measureTraining } from "./trainingBench.ts";
+
+const names = ["demo", "0.1b", "allreduce"] as const;
+type Name = (typeof names)[number];
+
+const { repetitions, selected, json, write } = readArguments();
+const interrupted = new AbortController();
+process.once("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
+
+const results = await measure(interrupted.signal);
+const page = renderResults(results);
+if (write) await writeFile(join(packageRoot(), "test", "bench", "RESULTS.md"), page);
+process.stdout.write(json ? `${JSON.stringify(results, undefined, 2)}\n` : page);
+
+async function measure(signal: AbortSignal): Promise<Results> {
+  const head = { date: new Date().toISOString(), machine: describeMachine() };
+  const demo = selected("demo")
+    ? { cases: await measureTraining(demoCases, repetitions, signal, (line) => progress(`demo, ${line}`)) }
+    : undefined;
+  const generated = selected("0.1b")
+    ? {
+        ...modelSize(),
+        sequenceLength,
+        cases: await withGeneratedModel((cases) =>
+          measureTraining(cases, repetitions, signal, (line) => progress(`0.1 B, ${line}`)),
+        ),
+      }
+    : undefined;
+  // A block of rounds is shorter than a run, so there can be more of them.
+  const allReduce = selected("allreduce") ? await measureAllReduce(repetitions * 3, signal, progress) : undefined;
+  return { ...head, ...(demo && { demo }), ...(generated && { generated }), ...(allReduce && { allReduce }) };
+}
+
+function readArguments() {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: "boolean", default: false },
+      write: { type: "boolean", default: false },
+      repetitions: { type: "string", default: "3" },
+    },
+  });
+  const unknown = positionals.find((name) => !names.some((known) => known === name));
+  if (unknown !== undefined) usage(`There is no bench ${unknown}; there are ${names.join(", ")}.`);
+  const selected = (name: Name) => positionals.length === 0 || positionals.includes(name);
+  if (values.write && !names.every(selected)) usage("--write needs all benches, so that the page stays whole.");
+  const repetitions = Number(values.repetitions);
+  if (!Number.isInteger(repetitions) || repetitions < 1) usage("--repetitions must be a whole number from 1.");
+  return { repetitions, selected, json: values.json, write: values.write };
+}
+
+function usage(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(2);
+}
+
+/** Standard output is for the results alone. */
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

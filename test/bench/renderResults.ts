@@ -1,0 +1,114 @@
+import type { AllReduceCase, AllReduceResult } from "./allReduce/allReduceBench.ts";
+import type { Results } from "./results.ts";
+import { formatNumber, formatSummary } from "./statistics.ts";
+import type { TrainingResult } from "./trainingBench.ts";
+
+const mebibyte = 1024 ** 2;
+const gigabyte = 1e9;
+
+/** The results as Markdown, which is what the terminal shows too. */
+export function renderResults(results: Results): string {
+  const { machine, demo, generated, allReduce } = results;
+  return [
+    "# Measurements",
+    "",
+    `${results.date.slice(0, 10)} · ${machine.processor}, ${machine.processors} processors, ` +
+      `${formatNumber(machine.memoryBytes / 1024 ** 3)} GiB memory · ${machine.system} · Node ${machine.node} · ` +
+      `load average before the first measurement ${machine.loadBefore.toFixed(2)}`,
+    "",
+    "Each figure is the median of the repetitions, with the smallest and the largest in parentheses.",
+    "",
+    ...(demo ? ["## Demo", "", "`coord launch` with the built-in model and data.", "", ...training(demo.cases)] : []),
+    ...(generated
+      ? [
+          "## Generated 0.1 B model",
+          "",
+          `Llama with ${(generated.parameters / 1e6).toFixed(1)} M parameters (${generated.shape}), random float32 ` +
+            `weights; LoRA with ${(generated.trainable / 1e6).toFixed(3)} M parameters; one sequence of ` +
+            `${generated.sequenceLength} tokens per worker and step.`,
+          "",
+          ...training(generated.cases),
+        ]
+      : []),
+    ...(allReduce ? renderAllReduce(allReduce) : []),
+    "## How to repeat",
+    "",
+    "`npm run bench` runs all of it and prints this page; `npm run bench -- demo` (or `0.1b`, `allreduce`) a part of it,",
+    "`--json` prints one JSON document instead (`npm run --silent bench -- --json`), `--write` updates this page and",
+    "`--repetitions N` sets the number of runs. gloo needs a Python with torch, named by `COORD_PYTHON`; without one it is",
+    "skipped.",
+    "",
+  ].join("\n");
+}
+
+function training(cases: readonly TrainingResult[]): string[] {
+  const row = (name: string, cell: (result: TrainingResult) => string) => [name, ...cases.map(cell)];
+  return [
+    ...table([
+      ["", ...cases.map(({ name }) => name)],
+      row("runs × steps", ({ runs, steps }) => `${runs} × ${steps}`),
+      row("step time, ms", ({ stepMs }) => formatSummary(stepMs)),
+      row("of it computing, ms", ({ computeMs }) => formatSummary(computeMs)),
+      row("of it all-reduce, ms", ({ reduceMs }) => formatSummary(reduceMs)),
+      row("tokens/s", ({ tokensPerSecond }) => formatSummary(tokensPerSecond)),
+      row("launch to first step, s", ({ firstStepMs }) => formatSummary(firstStepMs, 1 / 1000)),
+      row("launch to end, s", ({ totalMs }) => formatSummary(totalMs, 1 / 1000)),
+      row("peak memory, MiB", ({ peakBytes }) => formatSummary(peakBytes.all, 1 / mebibyte)),
+      row("– command line", ({ peakBytes }) => formatSummary(peakBytes.cli, 1 / mebibyte)),
+      row("– coordinator", ({ peakBytes }) => formatSummary(peakBytes.coordinator, 1 / mebibyte)),
+      row("– agents", ({ peakBytes }) => formatSummary(peakBytes.agent, 1 / mebibyte)),
+      row("– workers", ({ peakBytes }) => formatSummary(peakBytes.worker, 1 / mebibyte)),
+      row("– largest worker", ({ largestWorkerBytes }) => formatSummary(largestWorkerBytes, 1 / mebibyte)),
+    ]),
+    "",
+    "Step, computing and all-reduce time: median over the steps of a run but the first, which includes loading; computing",
+    "and all-reduce are means over the workers, and all-reduce includes the wait for the slowest of them. Tokens/s: from the",
+    "end of the first step to that of the last, evaluations and checkpoints between them included. Launch to first step: from",
+    "the start of the command to the first committed step, with a new `COORD_HOME`, so tokenizing is part of it; the model's",
+    "files may be in the page cache. Peak memory: sum of the processes' own peaks (`VmHWM`); pages that processes share count",
+    "in each, and the peaks need not fall together.",
+    "",
+  ];
+}
+
+function renderAllReduce({ bandwidth, blocks, cases, torch }: AllReduceResult): string[] {
+  const gloo = ({ gloo }: AllReduceCase) => [
+    gloo ? formatSummary(gloo.ms) : "–",
+    gloo ? formatSummary(gloo.ratio) : "–",
+  ];
+  return [
+    "## All-reduce",
+    "",
+    "One round of float32 sums through the coordinator's real services: one coordinator process and one process per worker,",
+    "over gRPC on loopback, from the first worker's begin to the last one's end.",
+    "",
+    ...table([
+      ["vector", "workers", "coordinator, ms", "floor, ms", "÷ floor", "gloo, ms", "coordinator ÷ gloo"],
+      ...cases.map((result) => [
+        result.size,
+        String(result.workers),
+        formatSummary(result.coordinatorMs),
+        formatNumber(result.floorMs),
+        formatNumber(result.coordinatorMs.median / result.floorMs),
+        ...gloo(result),
+      ]),
+    ]),
+    "",
+    `Floor: W vectors in and W out at ${formatNumber(bandwidth.loopback / gigabyte)} GB/s, what one TCP connection between two ` +
+      "Node processes carried over loopback in this run, and W − 1 additions of three vectors' memory traffic at " +
+      `${formatNumber(bandwidth.memory / gigabyte)} GB/s, what copying 16 MiB reached in this run. ${blocks} blocks of rounds; ` +
+      "a figure is over the blocks' medians.",
+    "version" in torch
+      ? `gloo: torch ${torch.version}, as many processes, the same tensors, over loopback; its blocks and the coordinator's ` +
+        "take turns, and the ratio is of neighbouring blocks. gloo's workers exchange among themselves, without a coordinator, " +
+        "and it checks no digests."
+      : `gloo was SKIPPED: ${torch.skipped}.`,
+    "",
+  ];
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const [head, ...body] = rows;
+  return [line(head!), line(head!.map((_, column) => (column === 0 ? "---" : "---:"))), ...body.map(line)];
+}

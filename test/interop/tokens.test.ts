@@ -1,0 +1,66 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compileChatTemplate, findChatTemplate } from "../../shared/dataset/chatTemplate.ts";
+import type { Message } from "../../shared/dataset/conversation.ts";
+import { encodeSample } from "../../shared/dataset/encodeSample.ts";
+import { createTokenizer, readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
+
+/** Python with `transformers` (and with it `tokenizers` and `jinja2`): pip install transformers jinja2. */
+const python = process.env["COORD_PYTHON"] ?? "python3";
+const available = (() => {
+  try {
+    execFileSync(python, ["-c", "import transformers, jinja2"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+const demoModel = "deploy/demo/model";
+
+interface Expected {
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly mask: readonly number[];
+  readonly plain: readonly number[];
+}
+
+describe.skipIf(!available)(`Python's transformers (skipped where ${python} has none)`, () => {
+  let directory: string;
+  let conversations: readonly (readonly Message[])[];
+  let expected: Readonly<Record<string, readonly Expected[]>>;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "coord-tokens-"));
+    execFileSync(python, ["test/interop/tokens_reference.py", demoModel, "deploy/demo/data.jsonl", directory], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, HF_HUB_OFFLINE: "1" },
+    });
+    const read = async (name: string) => JSON.parse(await readFile(join(directory, name), "utf8"));
+    [conversations, expected] = [await read("conversations.json"), await read("expected.json")];
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  it.each(["demo", "qwen", "llama3", "llama2", "mistral"])(
+    "renders, tokenizes and masks every dialogue alike with a tokenizer of the kind %s",
+    async (name) => {
+      const files = await readTokenizerFiles(name === "demo" ? demoModel : join(directory, name));
+      const tokenizer = createTokenizer(files);
+      const render = compileChatTemplate(findChatTemplate("auto", files, tokenizer)!, tokenizer);
+      const options = { tokenizer, render, templateOrigin: name, maxLength: 1e6, trainOnInputs: false };
+      expect(conversations.length).toBeGreaterThan(400);
+      for (const [index, messages] of conversations.entries()) {
+        const { text, ids, mask, plain } = expected[name]![index]!;
+        expect(render(messages, false)).toBe(text);
+        const sample = encodeSample({ messages }, options, `dialogue ${index}`);
+        if (typeof sample === "string") throw new Error(`dialogue ${index} was dropped: ${sample}`);
+        expect([...sample.ids], `ids of dialogue ${index}`).toEqual(ids);
+        expect([...sample.mask], `mask of dialogue ${index}`).toEqual(mask);
+        expect(tokenizer.encode(messages.at(-1)!.content, true).ids, `plain text ${index}`).toEqual(plain);
+      }
+    },
+  );
+});

@@ -1,0 +1,171 @@
+"""Makes tokenizers of the common families and writes what `transformers` renders, tokenizes and would mask with each.
+
+    tokens_reference.py DEMO_MODEL DEMO_DATA OUTPUT
+
+writes OUTPUT/NAME/{tokenizer.json,tokenizer_config.json}, OUTPUT/conversations.json and OUTPUT/expected.json.
+"""
+
+import json
+import os
+import random
+import sys
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+demo_model, demo_data, output = sys.argv[1:]
+dialogues = [[turn[2:] for turn in json.loads(line)["data"]] for line in open(demo_data, encoding="utf8")]
+corpus = [turn for dialogue in dialogues for turn in dialogue] + ["The quick brown fox jumps over lazy dogs, don't they?"] * 9
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+LLAMA2 = (
+    "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{% set system = messages[0]['content'] %}"
+    "{% else %}{% set rest = messages %}{% set system = false %}{% endif %}{% for message in rest %}"
+    "{% if loop.index0 == 0 and system != false %}"
+    "{% set content = '<<SYS>>\\n' + system + '\\n<</SYS>>\\n\\n' + message['content'] %}"
+    "{% else %}{% set content = message['content'] %}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}"
+    "{% else %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+LLAMA3 = (
+    "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'"
+    " + message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}"
+    "{% endif %}{{ content }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def byte_level(digits, normalizer):
+    tokenizer = Tokenizer(models.BPE())
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS % digits), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(corpus, trainer)
+    return tokenizer
+
+
+def sentence_piece(normalizer, pre_tokenizer):
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    if pre_tokenizer:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    lone_bytes = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=2000,
+        limit_alphabet=700,
+        max_token_length=12,
+        special_tokens=["<unk>", "<s>", "</s>", *lone_bytes],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    description = json.loads(tokenizer.to_str())
+    description["added_tokens"] = [one for one in description["added_tokens"] if one["content"] not in lone_bytes]
+    return Tokenizer.from_str(json.dumps(description))
+
+
+def save(name, tokenizer, specials, **config):
+    tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in specials])
+    if "bos_token" in config:
+        bos = config["bos_token"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+        )
+    os.makedirs(f"{output}/{name}", exist_ok=True)
+    tokenizer.save(f"{output}/{name}/tokenizer.json")
+    with open(f"{output}/{name}/tokenizer_config.json", "w", encoding="utf8") as file:
+        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", **config}, file)
+    return PreTrainedTokenizerFast.from_pretrained(f"{output}/{name}")
+
+
+sentinels = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "chat_template": LLAMA2}
+prepend = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+metaspace = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+tokenizers = {
+    "demo": PreTrainedTokenizerFast.from_pretrained(demo_model),
+    "qwen": save(
+        "qwen",
+        byte_level("", normalizers.NFC()),
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        eos_token="<|im_end|>",
+        chat_template=CHATML,
+    ),
+    "llama3": save(
+        "llama3",
+        byte_level("{1,3}", None),
+        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        bos_token="<|begin_of_text|>",
+        eos_token="<|eot_id|>",
+        chat_template=LLAMA3,
+    ),
+    "llama2": save("llama2", sentence_piece(prepend, None), ["<unk>", "<s>", "</s>"], **sentinels),
+    "mistral": save("mistral", sentence_piece(None, metaspace), ["<unk>", "<s>", "</s>"], **sentinels),
+}
+
+tricky = [
+    "Hello, it's me.  Two spaces\n\n\tand tabs\r\n1234567 é e\u0301 Å ﬁ ½ 😀👩\u200d👩\u200d👧 \u200b x",
+    "def f(x):\n    return x**2  # ok",
+    "مرحبا हिन्दी ไทย 한국어",
+    "'S 'LL don't DON'T",
+    "   lead and trail   ",
+    "a" * 300,
+    "。。。！？、，",
+    "𠮷野家 \ufeff mark",
+    "\u00a0no-break\u3000ideographic",
+]
+chance = random.Random(1)
+roles = ["user", "assistant"]
+conversations = [
+    [{"role": roles[at % 2], "content": turn} for at, turn in enumerate(dialogue)] for dialogue in dialogues
+]
+for question, answer, *_ in dialogues[:150]:
+    system = [{"role": "system", "content": chance.choice(tricky)}] if chance.random() < 0.4 else []
+    turns = []
+    for _ in range(chance.randint(1, 3)):
+        turns.append({"role": "user", "content": chance.choice(tricky) + chance.choice(["", question])})
+        turns.append({"role": "assistant", "content": chance.choice(tricky) + chance.choice(["", answer])})
+    conversations.append(system + turns)
+
+
+def expect(tokenizer, messages):
+    render = tokenizer.apply_chat_template
+    text = render(messages, tokenize=False)
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
+    mask = [0] * len(ids)
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        start = len(render(messages[:index], tokenize=False, add_generation_prompt=True))
+        end = len(render(messages[: index + 1], tokenize=False))
+        span = [at for at, (first, last) in enumerate(offsets) if last > start and first < end]
+        # White space that the template puts behind the end token is not a label.
+        while ids[span[-1]] not in tokenizer.all_special_ids:
+            span.pop()
+        for at in span:
+            mask[at] = 1
+    return {"text": text, "ids": ids, "mask": mask, "plain": tokenizer(messages[-1]["content"])["input_ids"]}
+
+
+with open(f"{output}/conversations.json", "w", encoding="utf8") as file:
+    json.dump(conversations, file)
+with open(f"{output}/expected.json", "w", encoding="utf8") as file:
+    json.dump({name: [expect(one, each) for each in conversations] for name, one in tokenizers.items()}, file)

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { initialParameters } from "../../../../worker/model/initialize.ts";
+import { estimateMemory } from "../../../../worker/model/memory.ts";
+import { buildModel } from "../../../../worker/model/model.ts";
+import { tinyConfig, tinyLora } from "../../../support/tinyModel.ts";
+
+const build = (changes: object, trainable: Parameters<typeof buildModel>[2] = tinyLora) =>
+  buildModel({ ...tinyConfig, ...changes }, "DIR/config.json", trainable);
+
+const refusal = (message: string, code = "MODEL_INVALID") =>
+  expect.objectContaining({ code, message: expect.stringContaining(message) });
+
+describe("a model", () => {
+  it("is refused when its architecture is unknown, naming it and those that are known", () => {
+    const names = refusal('names the architecture "GPT2LMHeadModel"; supported: LlamaForCausalLM');
+    expect(() => build({ architectures: ["GPT2LMHeadModel"] })).toThrow(names);
+    expect(() => build({ architectures: undefined, model_type: "gpt2" })).toThrow(refusal("names no architecture"));
+    expect(() => buildModel([], "DIR/config.json", tinyLora)).toThrow(refusal("names no architecture"));
+  });
+
+  it("is refused when config.json lacks or garbles what it needs, naming the key", () => {
+    expect(() => build({ hidden_size: undefined })).toThrow(refusal("hidden_size"));
+    expect(() => build({ num_hidden_layers: "2" })).toThrow(refusal("num_hidden_layers"));
+    expect(() => build({ hidden_act: "gelu" })).toThrow(refusal("hidden_act"));
+    expect(() => build({ num_key_value_heads: 3 })).toThrow(refusal("no multiple of num_key_value_heads 3"));
+    expect(() => build({ rope_scaling: { rope_type: "yarn", factor: 4 } })).toThrow(refusal('"yarn" is not supported'));
+    expect(() => build({ rope_scaling: { type: "linear" } })).toThrow(refusal("lacks factor"));
+    expect(() => build({ quantization_config: { bits: 4 } })).toThrow(refusal("quantized weights"));
+  });
+
+  it("scales its rotary frequencies as transformers does", () => {
+    const plain = build({}).inverseFrequencies;
+    expect([...plain]).toEqual(
+      [1, Math.fround(10_000 ** (-1 / 3)), Math.fround(10_000 ** (-2 / 3))].map((f) => expect.closeTo(f, 7)),
+    );
+    const halved = build({ rope_scaling: { type: "linear", factor: 2 } }).inverseFrequencies;
+    expect(halved).toEqual(plain.map((frequency) => frequency / 2));
+    const theta = build({ rope_theta: 1, rope_parameters: { rope_theta: 10_000, rope_type: "default" } });
+    expect(theta.inverseFrequencies).toEqual(plain);
+    // Llama 3.1's settings on frequencies above, between and below its two wavelengths (8192 / 4 and 8192).
+    const scaling = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+    const config = { head_dim: 128, rope_theta: 500_000 };
+    const before = build(config).inverseFrequencies;
+    const after = build({ ...config, rope_scaling: { rope_type: "llama3", ...scaling } }).inverseFrequencies;
+    expect(after[0]).toBe(before[0]);
+    expect(after[63]).toBe(Math.fround(before[63]! / 8));
+    const turns = (8192 * before[30]!) / (2 * Math.PI);
+    expect(turns).toBeGreaterThan(1);
+    expect(turns).toBeLessThan(4);
+    const smooth = (turns - 1) / 3;
+    expect(after[30]).toBeCloseTo((1 - smooth) * (before[30]! / 8) + smooth * before[30]!, 8);
+  });
+
+  it("takes adapters where PEFT would put them and refuses targets that are no module", () => {
+    const modules = (targetModules: string[]) =>
+      build({}, { ...tinyLora, targetModules })
+        .layout.tensors.filter(({ name }) => name.endsWith("lora_A.weight"))
+        .map(({ name }) => name.replace("base_model.model.", "").replace(".lora_A.weight", ""));
+    expect(modules(["q_proj"])).toEqual(["model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"]);
+    expect(modules(["layers.1.mlp.down_proj"])).toEqual(["model.layers.1.mlp.down_proj"]);
+    expect(modules(["all-linear"])).toHaveLength(14);
+    expect(modules(["all-linear"])).not.toContain("lm_head");
+    expect(modules(["lm_head"])).toEqual(["lm_head"]);
+    expect(() => modules(["q_proj", "qproj"])).toThrow(refusal('"qproj", which is no linear module', "CONFIG_INVALID"));
+  });
+
+  it("has biases where config.json says so", () => {
+    const biased = build({ attention_bias: true, mlp_bias: true });
+    expect(biased.frozen.get("model.layers.0.self_attn.k_proj.bias")).toEqual([12]);
+    expect(biased.frozen.get("model.layers.1.mlp.gate_proj.bias")).toEqual([40]);
+    expect(build({}).frozen.has("model.layers.0.self_attn.k_proj.bias")).toBe(false);
+  });
+
+  it("starts its adapters as PEFT does, from the seed and each tensor's name alone", () => {
+    const { layout } = build({});
+    const flat = initialParameters(layout, 7);
+    const tensor = (name: string, of = layout, values = flat) => {
+      const { offset, shape } = of.tensors.find((slice) => slice.name.includes(name))!;
+      return values.slice(offset, offset + shape[0]! * shape[1]!);
+    };
+    const down = tensor("layers.1.self_attn.v_proj.lora_A");
+    const bound = Math.sqrt(6 / ((1 + 5) * 24));
+    expect(Math.max(...down.map(Math.abs))).toBeLessThanOrEqual(bound);
+    expect(Math.max(...down.map(Math.abs))).toBeGreaterThan(0.8 * bound);
+    expect(tensor("layers.1.self_attn.v_proj.lora_B").every((value) => value === 0)).toBe(true);
+    expect(initialParameters(layout, 7)).toEqual(flat);
+    expect(initialParameters(layout, 8)).not.toEqual(flat);
+    const more = build({}, { ...tinyLora, targetModules: ["all-linear"] }).layout;
+    expect(tensor("layers.1.self_attn.v_proj.lora_A", more, initialParameters(more, 7))).toEqual(down);
+  });
+
+  it("estimates more memory for longer sequences, larger batches and more adapters", () => {
+    const model = build({});
+    const small = estimateMemory(model, 2, 64);
+    expect(small.total).toBe(small.weights + small.activations + small.trainable + small.workspace);
+    expect(small.weights).toBe(
+      4 * [...model.frozen.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    );
+    const double = estimateMemory(model, 4, 64);
+    expect(double.activations / small.activations).toBeCloseTo(2, 1);
+    expect(estimateMemory(model, 2, 128).activations).toBeGreaterThan(2 * small.activations);
+    const more = build({}, { ...tinyLora, targetModules: ["all-linear"] });
+    expect(estimateMemory(more, 2, 64).trainable).toBeGreaterThan(small.trainable);
+  });
+});
