@@ -9,18 +9,14 @@ import type { RunConfig } from "../shared/config/schema.ts";
 import { type SamplePlan, totalSteps } from "../shared/dataset/plan.ts";
 import { openTokenFile } from "../shared/dataset/tokenFile.ts";
 import { Deferred, unlessAborted } from "../shared/deferred.ts";
-import { assertNever, CoordError, exitCodes, toCoordError } from "../shared/errors.ts";
+import { CoordError, exitCodes, toCoordError } from "../shared/errors.ts";
 import { AgentService } from "../shared/gen/coord/v1/agent_pb.ts";
 import { RunService, RunState } from "../shared/gen/coord/v1/run_pb.ts";
 import type { Logger } from "../shared/log.ts";
-import { workerLogDirectory } from "../shared/runPaths.ts";
 import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
 import { prepareDataset } from "./dataset/prepareDataset.ts";
 import type { GenerationFile } from "./generationFile.ts";
-import { AgentPool, type Place } from "./launch/agentPool.ts";
-import type { Launcher } from "./launch/launcher.ts";
-import { LocalLauncher } from "./launch/localLauncher.ts";
-import { workerEnvironment } from "./launch/workerEnvironment.ts";
+import { RunAgents } from "./launch/runAgents.ts";
 import type { EventLog } from "./observe/eventLog.ts";
 import { RunMonitor } from "./observe/runMonitor.ts";
 import type { CoordinatorServer } from "./server.ts";
@@ -72,8 +68,7 @@ export class Coordinator {
   readonly #context: CoordinatorContext;
   readonly #clock: Clock = systemClock;
   readonly #store: LocalCheckpointStore;
-  readonly #agents: AgentPool;
-  readonly #launcher: Launcher | undefined;
+  readonly #agents: RunAgents;
   readonly #stopNow = new AbortController();
   readonly #failed = new Deferred<never>();
   readonly monitor: RunMonitor;
@@ -95,11 +90,10 @@ export class Coordinator {
       events,
       onStop: (now) => this.#stop(now),
     });
-    this.#agents = this.#createAgents();
-    this.#launcher = this.#createLauncher();
-    this.monitor.places = this.#agents.places;
+    this.#agents = new RunAgents({ ...context, onFailure: (error) => this.#failed.reject(error) });
+    this.monitor.places = this.#agents.pool.places;
     context.server.add(RunService, this.monitor.handlers);
-    context.server.add(AgentService, this.#agents.handlers);
+    context.server.add(AgentService, this.#agents.pool.handlers);
   }
 
   async run(): Promise<RunOutcome> {
@@ -112,9 +106,9 @@ export class Coordinator {
     } catch (thrown) {
       outcome = this.#broken(thrown);
     }
-    this.#agents.end({ now: outcome.state === "failed" || this.#stopNow.signal.aborted });
+    this.#agents.pool.end({ now: outcome.state === "failed" || this.#stopNow.signal.aborted });
     this.#training?.session.close(new CoordError("STOPPED", "The run is over."));
-    await this.#launcher?.stop();
+    await this.#agents.ended();
     const states = { finished: RunState.FINISHED, stopped: RunState.STOPPED, failed: RunState.FAILED };
     this.monitor.errorCode = outcome.errorCode;
     this.monitor.exitCode = outcome.exitCode;
@@ -176,7 +170,7 @@ export class Coordinator {
         server,
         monitor: this.monitor,
         events,
-        agents: this.#agents,
+        agents: this.#agents.pool,
         nextGeneration: () => generations.next(),
       });
       this.#training = training;
@@ -192,8 +186,7 @@ export class Coordinator {
   async #runWorkers(training: Training): Promise<void> {
     const { config } = this.#context;
     this.monitor.enter(RunState.FORMING, `Starting ${config.nodes * config.gpus} workers on ${config.nodes} nodes.`);
-    this.#agents.begin();
-    await this.#launcher?.start();
+    await this.#agents.start();
     let lastLook = this.#clock.monotonicMs();
     const eviction = setInterval(() => {
       // If this process itself was held up, the silence may be its own.
@@ -239,7 +232,7 @@ export class Coordinator {
     const stopped = error.code === "STOPPED";
     if (!stopped) {
       logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
-      events.add("error", error.message, { code: error.code, ...this.#rootCause });
+      events.add("error", error.message, { code: error.code, ...this.#agents.rootCause });
     }
     return {
       state: stopped ? "stopped" : "failed",
@@ -252,76 +245,6 @@ export class Coordinator {
       adapter: "",
     };
   }
-  /** Which worker failed first, for the report. */
-  #rootCause: { worker?: string; lastLines?: string; log?: string } = {};
-
-  #createAgents(): AgentPool {
-    const { address, config, events, firstAttempt, paths, runId } = this.#context;
-    const separator = address.lastIndexOf(":");
-    const describe = ({ localRank, nodeRank }: Place) =>
-      `rank ${nodeRank * config.gpus + localRank} (node ${nodeRank}, worker ${localRank})`;
-    return new AgentPool({
-      runId,
-      nodes: config.nodes,
-      gpus: config.gpus,
-      maxRestarts: config.maxRestarts,
-      firstAttempt,
-      environment: ({ attempt, localRank, nodeRank }) =>
-        workerEnvironment({
-          runId,
-          nodeRank,
-          localRank,
-          nodes: config.nodes,
-          gpus: config.gpus,
-          attempt,
-          threads: config.threadsPerWorker,
-          masterAddress: address.slice(0, separator),
-          masterPort: Number(address.slice(separator + 1)),
-          sharedHost: config.launcher === "local",
-        }),
-      onNode: (nodeRank, host) => events.add("membership", `Node ${nodeRank} is here: ${host}.`, { nodeRank, host }),
-      onRestart: (place, reason) => events.add("worker", `Starting ${describe(place)} again. ${reason}`, { ...place }),
-      onFailure: ({ lastLines, place, reason }) => {
-        const rank = place.nodeRank * config.gpus + place.localRank;
-        const log = `${workerLogDirectory(paths.logs, place.attempt, rank)}/stderr.log`;
-        this.#rootCause = { worker: describe(place), lastLines, log };
-        this.#failed.reject(new CoordError("WORKER_FAILED", `The worker with ${describe(place)} failed. ${reason}`));
-      },
-    });
-  }
-
-  #createLauncher(): Launcher | undefined {
-    const { address, config, events, home, paths, runId } = this.#context;
-    switch (config.launcher) {
-      case "none":
-        return undefined;
-      case "local":
-        return new LocalLauncher({
-          runId,
-          nodes: config.nodes,
-          address,
-          home,
-          tokenFile: paths.token,
-          ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
-          logs: paths.logs,
-          reconnectBudgetMs: config.reconnectBudgetMs,
-          onAgentExit: (nodeRank, how) => {
-            const { restarts } = this.#agents;
-            if (restarts >= config.maxRestarts) {
-              const message = `The agent of node ${nodeRank} ${how}, and --max-restarts ${config.maxRestarts} is used up.`;
-              this.#failed.reject(new CoordError("WORKER_FAILED", message));
-              return "leave";
-            }
-            this.#agents.restarts++;
-            events.add("worker", `The agent of node ${nodeRank} ${how}; starting it again.`, { nodeRank });
-            return "restart";
-          },
-        });
-      default:
-        return assertNever(config.launcher);
-    }
-  }
-
   #createWriter(plan: SamplePlan, dataset: string): CheckpointWriter {
     const { config, events, runId } = this.#context;
     return new CheckpointWriter({
@@ -359,10 +282,12 @@ function tooFew({ session }: Training, { formTimeoutMs, gpus, nodes }: RunConfig
 
 /** The newest membership epoch that a checkpoint knows: newer, perhaps, than the run directory, which can be lost. */
 async function newestGeneration(store: CheckpointStore): Promise<bigint> {
-  const generations = (await store.list()).map((entry) =>
-    entry.state === "readable" ? BigInt(entry.manifest.generation) : 0n,
-  );
-  return generations.reduce((newest, generation) => (generation > newest ? generation : newest), 0n);
+  let newest = 0n;
+  for (const entry of await store.list()) {
+    const generation = entry.state === "readable" ? BigInt(entry.manifest.generation) : 0n;
+    if (generation > newest) newest = generation;
+  }
+  return newest;
 }
 
 /** The tokenizer's files of a model directory, which every checkpoint carries along. */

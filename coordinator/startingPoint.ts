@@ -33,7 +33,7 @@ export async function findStart(
   if (config.initAdapter === undefined) {
     return {
       step: 0,
-        trainerState,
+      trainerState,
       reason: `Training starts from the base model with seed ${config.seed}.`,
     };
   }

@@ -16,7 +16,8 @@ type Name = (typeof names)[number];
 
 const { repetitions, selected, json, write } = readArguments();
 const interrupted = new AbortController();
-process.once("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
+// Not once: execa's own handler ends the process when it finds no other listener.
+process.on("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
 
 const results = await measure(interrupted.signal);
 const page = renderResults(results);

@@ -16,6 +16,8 @@ export async function openSession(model: Uint8Array, { threads, folder }: Sessio
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
+    // A pattern is planned per input shape and held beside what the arena already has: double the memory, and no faster.
+    enableMemPattern: false,
     logSeverityLevel: 3,
     extra: {
       session: {

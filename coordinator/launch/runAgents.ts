@@ -1,0 +1,112 @@
+import type { RunConfig } from "../../shared/config/schema.ts";
+import { assertNever, CoordError } from "../../shared/errors.ts";
+import { workerLogDirectory } from "../../shared/runPaths.ts";
+import type { EventLog } from "../observe/eventLog.ts";
+import { AgentPool, type Place } from "./agentPool.ts";
+import type { Launcher } from "./launcher.ts";
+import { LocalLauncher } from "./localLauncher.ts";
+import { workerEnvironment } from "./workerEnvironment.ts";
+
+export interface RunAgentsOptions {
+  readonly runId: string;
+  /** COORD_HOME. */
+  readonly home: string;
+  readonly paths: { readonly logs: string; readonly token: string };
+  readonly config: RunConfig;
+  /** "host:port" that agents and workers get. */
+  readonly address: string;
+  /** Attempts that earlier coordinators of this run have used. */
+  readonly firstAttempt: number;
+  readonly events: EventLog;
+  /** A worker or agent is gone for good. */
+  onFailure(error: CoordError): void;
+}
+
+/** The agents of a run: the pool that commands them, and the launcher that starts them. */
+export class RunAgents {
+  readonly pool: AgentPool;
+  readonly #launcher: Launcher | undefined;
+  /** Which worker failed first, for the report. */
+  rootCause: { readonly worker?: string; readonly lastLines?: string; readonly log?: string } = {};
+
+  constructor(private readonly options: RunAgentsOptions) {
+    this.pool = this.#createPool();
+    this.#launcher = this.#createLauncher();
+  }
+
+  async start(): Promise<void> {
+    this.pool.begin();
+    await this.#launcher?.start();
+  }
+
+  /** Resolves when the agents that we started have ended; the pool must have been told to end. */
+  async ended(): Promise<void> {
+    await this.#launcher?.stop();
+  }
+
+  #createPool(): AgentPool {
+    const { address, config, events, firstAttempt, paths, runId } = this.options;
+    const { gpus, nodes } = config;
+    const separator = address.lastIndexOf(":");
+    const visibleDevices = process.env["CUDA_VISIBLE_DEVICES"];
+    const describe = ({ localRank, nodeRank }: Place) =>
+      `rank ${nodeRank * gpus + localRank} (node ${nodeRank}, worker ${localRank})`;
+    return new AgentPool({
+      runId,
+      nodes,
+      gpus,
+      maxRestarts: config.maxRestarts,
+      firstAttempt,
+      environment: ({ attempt, localRank, nodeRank }) =>
+        workerEnvironment({
+          ...{ runId, nodeRank, localRank, nodes, gpus, attempt },
+          threads: config.threadsPerWorker,
+          masterAddress: address.slice(0, separator),
+          masterPort: Number(address.slice(separator + 1)),
+          sharedHost: config.launcher === "local",
+          ...(visibleDevices === undefined || config.launcher !== "local" ? {} : { visibleDevices }),
+        }),
+      onNode: (nodeRank, host) => events.add("membership", `Node ${nodeRank} is here: ${host}.`, { nodeRank, host }),
+      onRestart: (place, reason) => events.add("worker", `Starting ${describe(place)} again. ${reason}`, { ...place }),
+      onFailure: ({ lastLines, place, reason }) => {
+        const log = `${workerLogDirectory(paths.logs, place.attempt, place.nodeRank * gpus + place.localRank)}/stderr.log`;
+        this.rootCause = { worker: describe(place), lastLines, log };
+        this.options.onFailure(new CoordError("WORKER_FAILED", `The worker with ${describe(place)} failed. ${reason}`));
+      },
+    });
+  }
+
+  #createLauncher(): Launcher | undefined {
+    const { address, config, home, paths, runId } = this.options;
+    switch (config.launcher) {
+      case "none":
+        return undefined;
+      case "local":
+        return new LocalLauncher({
+          runId,
+          nodes: config.nodes,
+          address,
+          home,
+          tokenFile: paths.token,
+          ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
+          logs: paths.logs,
+          reconnectBudgetMs: config.reconnectBudgetMs,
+          onAgentExit: (nodeRank, how) => this.#agentEnded(nodeRank, how),
+        });
+      default:
+        return assertNever(config.launcher);
+    }
+  }
+
+  #agentEnded(nodeRank: number, how: string): "restart" | "leave" {
+    const { config, events, onFailure } = this.options;
+    if (this.pool.restarts >= config.maxRestarts) {
+      const message = `The agent of node ${nodeRank} ${how}, and --max-restarts ${config.maxRestarts} is used up.`;
+      onFailure(new CoordError("WORKER_FAILED", message));
+      return "leave";
+    }
+    this.pool.restarts++;
+    events.add("worker", `The agent of node ${nodeRank} ${how}; starting it again.`, { nodeRank });
+    return "restart";
+  }
+}
