@@ -13,11 +13,13 @@ import { CoordError, exitCodes, toCoordError } from "../shared/errors.ts";
 import { AgentService } from "../shared/gen/coord/v1/agent_pb.ts";
 import { RunService, RunState } from "../shared/gen/coord/v1/run_pb.ts";
 import type { Logger } from "../shared/log.ts";
+import type { RunPaths } from "../shared/runPaths.ts";
 import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
 import { prepareDataset } from "./dataset/prepareDataset.ts";
 import type { GenerationFile } from "./generationFile.ts";
 import { RunAgents } from "./launch/runAgents.ts";
 import type { EventLog } from "./observe/eventLog.ts";
+import { readStepFigures } from "./observe/readMetrics.ts";
 import { RunMonitor } from "./observe/runMonitor.ts";
 import type { CoordinatorServer } from "./server.ts";
 import { findStart } from "./startingPoint.ts";
@@ -34,7 +36,7 @@ export interface CoordinatorContext {
   readonly runId: string;
   /** COORD_HOME. */
   readonly home: string;
-  readonly paths: { readonly logs: string; readonly token: string };
+  readonly paths: RunPaths;
   readonly config: RunConfig;
   /** `checkpoint-N` to continue from; absent for the newest valid one. */
   readonly from: string | undefined;
@@ -97,7 +99,7 @@ export class Coordinator {
   }
 
   async run(): Promise<RunOutcome> {
-    const { terminated } = this.#context;
+    const { config, terminated } = this.#context;
     terminated.addEventListener("abort", () => this.#stop(false), { once: true });
     let outcome: RunOutcome;
     try {
@@ -106,7 +108,11 @@ export class Coordinator {
     } catch (thrown) {
       outcome = this.#broken(thrown);
     }
-    this.#agents.pool.end({ now: outcome.state === "failed" || this.#stopNow.signal.aborted });
+    this.#agents.pool.end({
+      now: outcome.state === "failed" || this.#stopNow.signal.aborted,
+      // Whoever started the agents (a Kubernetes Job, say) would take their end for the end of the run.
+      stay: config.launcher === "none" && outcome.exitCode === exitCodes.worthRetrying,
+    });
     this.#training?.session.close(new CoordError("STOPPED", "The run is over."));
     await this.#agents.ended();
     const states = { finished: RunState.FINISHED, stopped: RunState.STOPPED, failed: RunState.FAILED };
@@ -117,14 +123,14 @@ export class Coordinator {
   }
 
   async #train(): Promise<void> {
-    const { config, events, generations, home, runId, server } = this.#context;
+    const { config, events, generations, home, paths, runId, server } = this.#context;
     const signal = this.#stopNow.signal;
     this.monitor.enter(RunState.PREPARING, "Preparing the data set.");
     const prepared = await prepareDataset({
       config,
       modelDirectory: config.model!,
-      dataPath: config.data!,
-      ...(config.evalData === undefined ? {} : { evalDataPath: config.evalData }),
+      data: config.data!,
+      ...(config.evalData === undefined ? {} : { evalData: config.evalData }),
       cacheDirectory: `${home}/cache/tokens`,
       signal,
       onProgress: ({ phase, done, total }) => {
@@ -136,7 +142,8 @@ export class Coordinator {
         });
       },
     });
-    events.add("data", prepared.reason, { ...prepared.summary, hit: prepared.hit });
+    events.add("data", prepared.message, { ...prepared.summary, hit: prepared.hit });
+    for (const problem of prepared.summary.problems) events.add("warning", `Skipped: ${problem}`);
     const tokens = await openTokenFile(prepared.path);
     try {
       const slots = config.slots ?? config.nodes * config.gpus;
@@ -171,6 +178,9 @@ export class Coordinator {
         monitor: this.monitor,
         events,
         agents: this.#agents.pool,
+        // Whoever asks for a certain checkpoint does not want what came after it.
+        adopt: this.#context.from === undefined,
+        recorded: await readStepFigures(paths.metrics),
         nextGeneration: () => generations.next(),
       });
       this.#training = training;
@@ -205,6 +215,7 @@ export class Coordinator {
   /** The first wish ends the run after a checkpoint, where there is something to save; `now` ends it at once. */
   #stop(now: boolean): void {
     if (!now && this.#training) this.#training.stop();
+    else if (this.#context.terminated.aborted) this.#stopNow.abort(this.#context.terminated.reason);
     else this.#stopNow.abort(new CoordError("STOPPED", "Stopped by the user."));
   }
 
@@ -229,7 +240,7 @@ export class Coordinator {
   #broken(thrown: unknown): RunOutcome {
     const { events, logger } = this.#context;
     const error = toCoordError(thrown);
-    const stopped = error.code === "STOPPED";
+    const stopped = error.code === "STOPPED" || error.code === "TERMINATED";
     if (!stopped) {
       logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
       events.add("error", error.message, { code: error.code, ...this.#agents.rootCause });

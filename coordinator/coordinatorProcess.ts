@@ -8,8 +8,8 @@ import { removeProcessRecord, userName, writeProcessRecord } from "../shared/pro
 import { Coordinator, type RunOutcome } from "./coordinator.ts";
 import { GenerationFile } from "./generationFile.ts";
 import { EventLog } from "./observe/eventLog.ts";
-import { bindLeased } from "./ports/bindLeased.ts";
-import { parsePortRange } from "./ports/portRange.ts";
+import { type BoundPort, bindLeased } from "./ports/bindLeased.ts";
+import { contains, parsePortRange } from "./ports/portRange.ts";
 import { claimOutput } from "./runs/claimOutput.ts";
 import type { RunDirectory } from "./runs/runDirectory.ts";
 import { acquireRunLock } from "./runs/runLock.ts";
@@ -37,8 +37,9 @@ export async function runCoordinatorProcess(options: CoordinatorProcessOptions):
   try {
     const run = await directory.readRun();
     if (!run) throw new CoordError("RUN_NOT_FOUND", `${directory.paths.root} holds no run.json.`);
+    const before = await directory.readCoordinator().catch(() => undefined);
     await directory.reopen();
-    const outcome = await serve(options, run.config).catch(async (thrown: unknown) => {
+    const outcome = await serve(options, run.config, portOf(before?.address)).catch(async (thrown: unknown) => {
       const error = toCoordError(thrown);
       logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
       const failure = { ...nothingDone, exitCode: error.exitCode, errorCode: error.code, message: error.message };
@@ -53,21 +54,18 @@ export async function runCoordinatorProcess(options: CoordinatorProcessOptions):
 
 const nothingDone = { state: "failed", step: 0, maxSteps: 0, checkpoint: "", adapter: "" } as const;
 
-async function serve(options: CoordinatorProcessOptions, config: RunConfig): Promise<RunOutcome> {
+async function serve(
+  options: CoordinatorProcessOptions,
+  config: RunConfig,
+  portBefore: number | undefined,
+): Promise<RunOutcome> {
   const { directory, from, logger, terminated } = options;
   const { home, paths, runId } = directory;
   await claimOutput(config.output, directory);
   const events = new EventLog(paths);
   events.follow(0, ({ data, kind, message }) => logger.info({ kind, ...data }, message));
   const server = new CoordinatorServer(await directory.readToken(), logger, await readTls(config));
-  const bound = await bindLeased({
-    home,
-    runId,
-    host: config.listen,
-    port: config.masterPort,
-    portRange: config.portRange === undefined ? undefined : parsePortRange(config.portRange),
-    listen: (port) => server.listen(config.listen, port),
-  });
+  const bound = await bind(directory, config, server, portBefore);
   const identity = ownIdentity();
   const address = `${reachableHost(config)}:${bound.port}`;
   const record = await writeProcessRecord(paths.processes, {
@@ -103,6 +101,30 @@ async function serve(options: CoordinatorProcessOptions, config: RunConfig): Pro
   await events.close();
   await removeProcessRecord(record);
   return outcome;
+}
+
+/** Agents and workers that an earlier coordinator left behind look for it where it was, so that port comes first. */
+async function bind(
+  { home, runId }: RunDirectory,
+  config: RunConfig,
+  server: CoordinatorServer,
+  portBefore: number | undefined,
+): Promise<BoundPort> {
+  const listen = (port: number) => server.listen(config.listen, port);
+  const portRange = config.portRange === undefined ? undefined : parsePortRange(config.portRange);
+  const place = { home, runId, host: config.listen, listen };
+  if (portBefore !== undefined && config.masterPort === 0 && (!portRange || contains(portRange, portBefore))) {
+    try {
+      return await bindLeased({ ...place, port: portBefore });
+    } catch (thrown) {
+      if (toCoordError(thrown).code !== "PORT_UNAVAILABLE") throw thrown;
+    }
+  }
+  return bindLeased({ ...place, port: config.masterPort, portRange });
+}
+
+function portOf(address: string | undefined): number | undefined {
+  return address === undefined ? undefined : Number(address.slice(address.lastIndexOf(":") + 1));
 }
 
 /** The address that workers get: the one bound, or this host's name when all of its addresses are. */

@@ -18,10 +18,10 @@ import { Collective } from "./collective/collectiveService.ts";
 import { dataHandlers } from "./dataset/dataService.ts";
 import type { AgentPool } from "./launch/agentPool.ts";
 import { membershipHandlers } from "./membership/membershipService.ts";
-import { TrainingSession } from "./membership/trainingSession.ts";
+import { type Dues, TrainingSession } from "./membership/trainingSession.ts";
 import type { EventLog } from "./observe/eventLog.ts";
 import type { RunMonitor } from "./observe/runMonitor.ts";
-import { StepMeter } from "./observe/stepMeter.ts";
+import { type StepFigures, StepMeter } from "./observe/stepMeter.ts";
 import type { CoordinatorServer } from "./server.ts";
 
 /** Where training starts from. */
@@ -48,6 +48,10 @@ export interface TrainingOptions {
   readonly monitor: RunMonitor;
   readonly events: EventLog;
   readonly agents: AgentPool;
+  /** True when workers of an earlier coordinator may still be there, further than the starting point. */
+  readonly adopt: boolean;
+  /** Figures of steps that earlier coordinators have committed, by step. */
+  readonly recorded: readonly StepFigures[];
   nextGeneration(): bigint;
 }
 
@@ -69,10 +73,10 @@ export class Training {
     this.log = new TrainingLog(start.trainerState, config.loggingSteps);
     this.#meter = new StepMeter(options.maxSteps, start.trainerState.num_input_tokens_seen);
     this.#lastState = start.state;
-    const hasEvaluation = options.tokens.evaluationSize > 0;
     this.session = new TrainingSession({
       runId,
-      worldSize: config.nodes * config.gpus,
+      nodes: config.nodes,
+      gpus: config.gpus,
       plan: {
         configJson: JSON.stringify(config),
         slots,
@@ -84,11 +88,12 @@ export class Training {
       },
       clock: options.clock,
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
-      start: { step: start.step, evaluate: hasEvaluation && start.step === 0 },
-      seedable: start.state === undefined,
+      start: { step: start.step, seedable: start.state === undefined, adopt: options.adopt },
       nextGeneration: options.nextGeneration,
       events: {
+        duesAt: (step) => this.#duesAt(step),
         onCommit: (step, votes) => this.#committed(step, votes),
+        onAdopted: (step) => this.#adopted(step),
         onGeneration: ({ number, members }, reason) => {
           options.events.add("membership", reason, { generation: Number(number), members: members.length });
           this.#meter.mark(options.clock.monotonicMs());
@@ -149,7 +154,7 @@ export class Training {
   }
 
   #committed(step: number, votes: readonly CommitStepRequest[]) {
-    const { clock, config, events, maxSteps, monitor, plan, tokens } = this.#options;
+    const { clock, events, maxSteps, monitor, plan } = this.#options;
     const round = this.#collective.takeResult(step);
     const mean = (pick: (vote: CommitStepRequest) => number) =>
       votes.reduce((total, vote) => total + pick(vote), 0) / votes.length;
@@ -166,13 +171,25 @@ export class Training {
     monitor.metrics = figures;
     this.log.step(figures);
     events.add("step", `Step ${step} of ${maxSteps}: loss ${figures.loss.toFixed(4)}.`, { ...figures });
+  }
+
+  #duesAt(step: number): Dues {
+    const { config, maxSteps, tokens } = this.#options;
     const finish = step >= maxSteps;
     const every = (steps: number) => steps > 0 && step % steps === 0;
     return {
       save: finish || every(config.saveSteps),
-      evaluate: tokens.evaluationSize > 0 && (finish || every(config.evalSteps)),
+      evaluate: tokens.evaluationSize > 0 && (finish || step === 0 || every(config.evalSteps)),
       finish,
     };
+  }
+
+  /** Steps that an earlier coordinator has committed since the checkpoint: their figures are in its metrics file. */
+  #adopted(step: number): void {
+    const { events, recorded, start } = this.#options;
+    for (const figures of recorded) if (figures.step > start.step && figures.step <= step) this.log.step(figures);
+    this.#meter.count(this.log.current.num_input_tokens_seen);
+    events.add("membership", `The workers are at step ${step}: training goes on from there.`, { step });
   }
 
   #evaluated(step: number, loss: number): void {

@@ -12,12 +12,18 @@ export class Deferred<T> {
   }
 }
 
-/** Waits for `promise` but no longer than `signal` allows; rejects with the signal's reason. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason);
+/**
+ * Waits for `promise` but no longer than the signals allow; rejects with the reason of the first that is aborted. For
+ * calls by the million: AbortSignal.any would leave something behind on a long-lived signal each time.
+ */
+export function unlessAborted<T>(promise: Promise<T>, ...signals: readonly AbortSignal[]): Promise<T> {
+  const aborted = signals.find((signal) => signal.aborted);
+  if (aborted) return Promise.reject(aborted.reason);
   return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    const abort = (event: Event) => reject((event.target as AbortSignal).reason);
+    for (const signal of signals) signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => {
+      for (const signal of signals) signal.removeEventListener("abort", abort);
+    });
   });
 }

@@ -5,6 +5,7 @@ import { CoordError, toCoordError } from "../shared/errors.ts";
 import { AgentService, type RegisterResponse } from "../shared/gen/coord/v1/agent_pb.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection, type Endpoint } from "../shared/rpc/client.ts";
+import type { CoordinatorSupervisor } from "./coordinatorSupervisor.ts";
 import { type WorkerExit, WorkerProcesses } from "./workerProcesses.ts";
 
 export interface AgentOptions {
@@ -16,6 +17,8 @@ export interface AgentOptions {
   readonly logs: string;
   /** Milliseconds without a coordinator after which the agent ends its workers and itself. */
   readonly reconnectBudgetMs: number;
+  /** Present on the coordinator's own host. */
+  readonly supervisor?: CoordinatorSupervisor;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
@@ -53,10 +56,17 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     let lastContact = systemClock.monotonicMs();
     for (let attempt = 0; ; attempt++) {
       try {
-        const request = { ...identity, host: hostname(), pid: process.pid, processors: availableParallelism() };
+        const request = {
+          ...identity,
+          host: hostname(),
+          pid: process.pid,
+          processors: availableParallelism(),
+          running: workers.running,
+        };
         for await (const response of service.register(request, { signal })) {
           attempt = 0;
           lastContact = systemClock.monotonicMs();
+          options.supervisor?.answered();
           if ((await obey(response)) === "exit") return;
         }
         lastContact = systemClock.monotonicMs();
@@ -73,6 +83,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
           );
         }
         logger.warn({ reason: error.message, attempt }, "lost the coordinator; registering again");
+        await options.supervisor?.lookAfter();
       }
       await systemClock.sleep(backoffDelayMs(attempt, Math.random()), signal);
     }

@@ -42,7 +42,15 @@ class Worker {
   readonly #client: CoordinatorClient;
   readonly #held = new HeldState();
   readonly #heartbeat: Heartbeat;
-  #loaded: { readonly config: RunConfig; readonly engine: Engine; readonly trainer: Trainer } | undefined;
+  #loaded:
+    | {
+        readonly configJson: string;
+        readonly maxSteps: bigint;
+        readonly config: RunConfig;
+        readonly engine: Engine;
+        readonly trainer: Trainer;
+      }
+    | undefined;
   #finished = false;
 
   constructor(options: WorkerOptions) {
@@ -178,10 +186,12 @@ class Worker {
     }
   }
 
-  /** Loads the model, the first time. */
+  /** Loads the model, the first time or when a new coordinator comes with other settings. */
   async #load(assignment: JoinResponse) {
-    if (this.#loaded) return this.#loaded;
     const plan = assignment.plan!;
+    if (this.#loaded?.configJson === plan.configJson && this.#loaded.maxSteps === plan.maxSteps) return this.#loaded;
+    await this.#loaded?.engine.dispose();
+    this.#loaded = undefined;
     const config = runConfigSchema.parse(JSON.parse(plan.configJson));
     this.#heartbeat.phase = WorkerPhase.LOADING;
     const engine = await createEngine(config, { modelDirectory: config.model!, threads: config.threadsPerWorker });
@@ -199,7 +209,7 @@ class Worker {
         this.#heartbeat.phase = phase;
       },
     });
-    this.#loaded = { config, engine, trainer };
+    this.#loaded = { configJson: plan.configJson, maxSteps: plan.maxSteps, config, engine, trainer };
     return this.#loaded;
   }
 

@@ -37,6 +37,10 @@ export class WorkerProcesses {
     },
   ) {}
 
+  get running(): { localRank: number; attempt: number }[] {
+    return [...this.#running].map(([localRank, { attempt }]) => ({ localRank, attempt }));
+  }
+
   /** Starts a worker; one that still runs at the same place is ended first. */
   async start(order: StartWorker): Promise<void> {
     const { attempt, environment, localRank } = order;

@@ -77,8 +77,9 @@ export class StateExchange {
     const session = this.session();
     const generation = session.currentGeneration(request.generation);
     session.memberOf(generation, request.member!);
-    const signal = AbortSignal.any([generation.controller.signal, context.signal]);
-    while (!this.holds(session.step)) await unlessAborted(this.#arrival.promise, signal);
+    while (!this.holds(session.step)) {
+      await unlessAborted(this.#arrival.promise, generation.controller.signal, context.signal);
+    }
     for (const part of encodeState(this.#state!, generation.number)) yield { part };
   }
 }

@@ -85,8 +85,8 @@ export class Collective {
     const key = request.key!;
     const generation = this.#checkKey(key);
     this.session().memberOf(generation, request.member!);
-    const signal = AbortSignal.any([generation.controller.signal, context.signal]);
-    const { bytes, digest, loss } = await unlessAborted(this.#roundFor(generation, key).result, signal);
+    const result = this.#roundFor(generation, key).result;
+    const { bytes, digest, loss } = await unlessAborted(result, generation.controller.signal, context.signal);
     yield {
       part: {
         case: "header" as const,
@@ -117,8 +117,7 @@ export class Collective {
       this.options.onEvaluation(step, total);
       evaluation.total.resolve(total);
     }
-    const signal = AbortSignal.any([generation.controller.signal, context.signal]);
-    const total = await unlessAborted(evaluation.total.promise, signal);
+    const total = await unlessAborted(evaluation.total.promise, generation.controller.signal, context.signal);
     return { loss: { sum: total.sum, tokens: BigInt(total.tokens) } };
   }
 

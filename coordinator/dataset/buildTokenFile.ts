@@ -1,17 +1,17 @@
 import { availableParallelism } from "node:os";
 import type { RunConfig } from "../../shared/config/schema.ts";
-import { readRow } from "../../shared/dataset/formats/readRow.ts";
 import type { TokenFileHeader } from "../../shared/dataset/tokenFileFormat.ts";
 import { TokenFileWriter } from "../../shared/dataset/tokenFileWriter.ts";
 import type { TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { type DatasetReport, ReportCounter, writeReport } from "./datasetReport.ts";
 import { encodeRows } from "./encodeRows.ts";
-import { createEncoder, type Encoder, type EncoderInput, type EncoderSetup } from "./encoder.ts";
+import { createEncoder, type Encoder, type EncoderSetup } from "./encoder.ts";
 import { type DataFile, expectUnchanged } from "./fingerprint.ts";
-import { holdOut } from "./holdOut.ts";
-import { isPlainText, readDataSet } from "./reading/readDataSet.ts";
+import { holdOut, samplesNeeded } from "./holdOut.ts";
+import { readConversations } from "./readConversations.ts";
 
-/** Reading counts bytes; tokenizing counts rows, whose total is not known for a JSON array; saving counts samples. */
+/** Reading counts bytes; tokenizing counts rows, whose total is not known for every kind of file; saving counts samples. */
 export interface PrepareProgress {
   readonly phase: "reading" | "tokenizing" | "saving";
   readonly done: number;
@@ -21,9 +21,9 @@ export interface PrepareProgress {
 export interface BuildOptions {
   readonly config: RunConfig;
   readonly files: TokenizerFiles;
-  readonly data: DataFile;
-  readonly evalData: DataFile | undefined;
-  /** Fraction of the training file to hold out. */
+  readonly data: readonly DataFile[];
+  readonly evalData: readonly DataFile[] | undefined;
+  /** Fraction of the training files to hold out. */
   readonly split: number;
   /** The token file to make. */
   readonly path: string;
@@ -31,71 +31,104 @@ export interface BuildOptions {
   readonly onProgress: (progress: PrepareProgress) => void;
 }
 
-/** Reads, tokenizes and saves a data set. Throws as prepareDataset does. */
-export async function buildTokenFile(job: BuildOptions): Promise<TokenFileHeader> {
-  const { chatTemplate, maxLength, trainOnInputs } = job.config;
-  const setup = { files: job.files, chatTemplate, maxLength, trainOnInputs };
+/** Reads, tokenizes and saves a data set; its report is written before it. Throws as prepareDataset does. */
+export async function buildTokenFile(job: BuildOptions): Promise<{ header: TokenFileHeader; report: DatasetReport }> {
+  const { chatTemplate, maxEvalSamples, maxLength, maxTrainSamples, seed, skipBadRows, trainOnInputs } = job.config;
+  const setup = { files: job.files, chatTemplate, maxLength, trainOnInputs, skipBadRows };
   const encoder = createEncoder(setup);
   const writer = await TokenFileWriter.create(job.path, encoder.width);
+  const building: Building = {
+    job,
+    setup,
+    encoder,
+    writer,
+    counts: { rows: 0, truncated: 0, unlabelled: 0, cut: 0 },
+    counter: new ReportCounter(),
+  };
   try {
-    const counts = { rows: 0, truncated: 0, unlabelled: 0, cut: 0 };
-    await appendFile(job, job.data, setup, encoder, writer, counts);
+    await appendFiles(building, job.data, samplesNeeded(maxTrainSamples, job.split, maxEvalSamples));
     const fromData = writer.samples;
-    if (job.evalData !== undefined) await appendFile(job, job.evalData, setup, encoder, writer, counts);
+    if (job.evalData !== undefined) await appendFiles(building, job.evalData, maxEvalSamples);
     const evaluation =
       job.evalData === undefined
-        ? holdOut(fromData, job.split, job.config.seed)
+        ? holdOut(fromData, job.split, seed, maxEvalSamples)
         : Array.from({ length: writer.samples - fromData }, (_, index) => fromData + index);
     job.onProgress({ phase: "saving", done: 0, total: writer.samples });
-    const header = await writer.commit(evaluation, counts);
+    const report = building.counter.report(job.data.length + (job.evalData?.length ?? 0));
+    await writeReport(job.path, report);
+    const header = await writer.commit(evaluation, building.counts);
     job.onProgress({ phase: "saving", done: writer.samples, total: writer.samples });
-    return header;
+    return { header, report };
   } finally {
     await writer.abandon();
   }
 }
 
-type Counts = { rows: number; truncated: number; unlabelled: number; cut: number };
+interface Building {
+  readonly job: BuildOptions;
+  readonly setup: EncoderSetup;
+  readonly encoder: Encoder;
+  readonly writer: TokenFileWriter;
+  readonly counts: { rows: number; truncated: number; unlabelled: number; cut: number };
+  readonly counter: ReportCounter;
+}
 
-/** Appends the samples of one file. Throws DATA_INVALID where it gives none. */
-async function appendFile(
-  job: BuildOptions,
-  file: DataFile,
-  setup: EncoderSetup,
-  encoder: Encoder,
-  writer: TokenFileWriter,
-  counts: Counts,
-): Promise<void> {
-  const before = { ...counts, samples: writer.samples };
-  const rows = readConversations(file.path, job.config.format, job.signal);
-  // A few thousand rows take less time than threads need to start; each thread holds a tokenizer, up to 200 MB of it.
-  const threads = file.state.size < 4 * 1024 * 1024 ? 0 : Math.min(availableParallelism(), 8);
-  for await (const outcomes of encodeRows(rows, encoder, setup, threads > 1 ? threads : 0, job.signal)) {
-    for (const outcome of outcomes) {
-      counts.rows++;
-      if (typeof outcome === "string") counts[outcome]++;
-      else {
-        if (outcome.truncated) counts.truncated++;
-        await writer.append(outcome.ids, outcome.mask);
-      }
-    }
-    const done = counts.rows - before.rows;
-    job.onProgress({ phase: "tokenizing", done, ...(file.lines !== undefined && { total: file.lines }) });
+/** Appends the first samples of some files, `limit` at most. Throws DATA_INVALID where they give none. */
+async function appendFiles(building: Building, files: readonly DataFile[], limit = Number.POSITIVE_INFINITY) {
+  const { counts, job, writer } = building;
+  const start = { ...counts, samples: writer.samples, badRows: building.counter.badRows };
+  const total = files.reduce<number | undefined>((sum, { rows }) => addKnown(sum, rows), 0);
+  for (const file of files) {
+    const missing = limit - (writer.samples - start.samples);
+    if (missing <= 0) break;
+    await appendFile(building, file, missing, () =>
+      job.onProgress({
+        phase: "tokenizing",
+        done: counts.rows - start.rows,
+        ...(total !== undefined && { total }),
+      }),
+    );
   }
-  await expectUnchanged(file);
-  if (writer.samples > before.samples) return;
-  const rowsRead = counts.rows - before.rows;
+  if (writer.samples > start.samples) return;
+  const rows = counts.rows - start.rows;
+  const what = files.length === 1 ? `The data set ${files[0]!.path}` : `The data set of ${files.length} files`;
+  const bad = building.counter.badRows - start.badRows;
   throw new CoordError(
     "DATA_INVALID",
-    rowsRead === 0
-      ? `The data set ${file.path} has no rows.`
-      : `The data set ${file.path} has nothing to learn: of ${rowsRead} rows, ${counts.unlabelled - before.unlabelled} have no answer and ${counts.cut - before.cut} have theirs beyond --max-length ${job.config.maxLength} tokens.`,
+    rows === 0
+      ? `${what} has no rows.`
+      : `${what} has nothing to learn: of ${rows} rows, ${bad > 0 ? `${bad} cannot be read (the first: ${building.counter.firstProblem}), ` : ""}${counts.unlabelled - start.unlabelled} have no answer and ${counts.cut - start.cut} have theirs beyond --max-length ${job.config.maxLength} tokens.`,
   );
 }
 
-async function* readConversations(path: string, format: string, signal: AbortSignal): AsyncGenerator<EncoderInput> {
-  for await (const { line, row } of readDataSet(path, signal)) {
-    const where = `${path}, line ${line}`;
-    yield { conversation: readRow(row, isPlainText(path) ? "text" : format, where), where };
+async function appendFile(building: Building, file: DataFile, limit: number, onProgress: () => void): Promise<void> {
+  const { counter, counts, encoder, job, setup, writer } = building;
+  const wanted = writer.samples + limit;
+  // A few thousand rows take less time than threads need to start; each thread holds a tokenizer, up to 200 MB of it.
+  const threads = file.state.size < 4 * 1024 * 1024 ? 0 : Math.min(availableParallelism(), 8);
+  const rows = readConversations(file, job.config, job.signal);
+  for await (const batch of encodeRows(rows, encoder, setup, threads > 1 ? threads : 0, job.signal)) {
+    for (const { row, outcome } of batch) {
+      counts.rows++;
+      if (typeof outcome === "object" && "problem" in outcome) {
+        counter.addBadRow(outcome.problem);
+        continue;
+      }
+      if ("format" in row) counter.addRow(row.format);
+      if (typeof outcome === "string") {
+        counts[outcome]++;
+        continue;
+      }
+      if (outcome.truncated) counts.truncated++;
+      await writer.append(outcome.ids, outcome.mask);
+      if (writer.samples === wanted) break;
+    }
+    onProgress();
+    if (writer.samples === wanted) break;
   }
+  await expectUnchanged(file);
+}
+
+function addKnown(sum: number | undefined, more: number | undefined): number | undefined {
+  return sum === undefined || more === undefined ? undefined : sum + more;
 }

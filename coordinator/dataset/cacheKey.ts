@@ -2,20 +2,31 @@ import { createHash } from "node:crypto";
 import { namedTemplates } from "../../shared/dataset/templates/namedTemplates.ts";
 import { tokenFileVersion } from "../../shared/dataset/tokenFileFormat.ts";
 import type { TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
+import type { DataKind } from "./reading/dataKind.ts";
 
 /** Raise it when the same inputs give other samples than before: reading, rendering, masking or the hold-out changed. */
-const preparationVersion = 1;
+const preparationVersion = 2;
 
-/** Libraries that shape the tokens, as pinned in package.json. */
-export const shapingLibraries = { "@huggingface/jinja": "0.5.11", "@huggingface/tokenizers": "0.2.0" };
+/** Libraries that shape the samples, as pinned in package.json. */
+export const shapingLibraries = {
+  "@huggingface/jinja": "0.5.11",
+  "@huggingface/tokenizers": "0.2.0",
+  "csv-parse": "7.0.3",
+  hyparquet: "1.31.5",
+  "hyparquet-compressors": "1.1.2",
+};
 
 /** Every input that shapes a token file. */
 export interface TokenFileInputs {
-  /** SHA-256 of the files, and how they are read. */
-  readonly data: DataFingerprint;
-  readonly evalData: DataFingerprint | undefined;
+  /** SHA-256 of the files in their order, and how each is read. */
+  readonly data: readonly DataFingerprint[];
+  readonly evalData: readonly DataFingerprint[] | undefined;
   readonly files: TokenizerFiles;
   readonly format: string;
+  readonly columns: readonly string[];
+  readonly skipBadRows: boolean;
+  readonly maxTrainSamples: number | undefined;
+  readonly maxEvalSamples: number | undefined;
   readonly chatTemplate: string;
   readonly maxLength: number;
   readonly trainOnInputs: boolean;
@@ -25,8 +36,7 @@ export interface TokenFileInputs {
 
 export interface DataFingerprint {
   readonly sha256: string;
-  /** True when the file is read as paragraphs rather than JSON. */
-  readonly plainText: boolean;
+  readonly kind: DataKind;
 }
 
 /** The name under which a token file is looked up: a hash of every input that shaped it. Paths are not among them. */

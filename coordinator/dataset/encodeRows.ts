@@ -12,6 +12,12 @@ const batchesPerThread = 3;
 /** False where the sources run uncompiled, which Node 20 cannot do in a thread. */
 export const threadsAvailable = !import.meta.url.endsWith(".ts");
 
+/** What became of a row. */
+export interface EncodedRow {
+  readonly row: EncoderInput;
+  readonly outcome: Outcome;
+}
+
 /**
  * Encodes rows in batches and yields the outcomes in the order of the rows, whatever the number of threads. With no
  * threads the work is done here, giving way to the event loop after each batch.
@@ -22,18 +28,18 @@ export async function* encodeRows(
   setup: EncoderSetup,
   threads: number,
   signal: AbortSignal,
-): AsyncGenerator<readonly Outcome[]> {
+): AsyncGenerator<readonly EncodedRow[]> {
   if (threads === 0 || !threadsAvailable) {
     for await (const batch of batches(rows)) {
       await setImmediate();
       signal.throwIfAborted();
-      yield batch.map(encoder.encode);
+      yield batch.map((row) => ({ row, outcome: encoder.encode(row) }));
     }
     return;
   }
   const pool = Array.from({ length: threads }, () => new EncodeThread(setup));
   try {
-    const pending: Promise<readonly Outcome[]>[] = [];
+    const pending: Promise<readonly EncodedRow[]>[] = [];
     let sent = 0;
     for await (const batch of batches(rows)) {
       signal.throwIfAborted();
@@ -80,12 +86,13 @@ class EncodeThread {
     this.#worker.on("exit", (code) => this.#fail(`it ended with code ${code}`));
   }
 
-  encode(batch: readonly EncoderInput[]): Promise<readonly Outcome[]> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+  async encode(batch: readonly EncoderInput[]): Promise<readonly EncodedRow[]> {
+    if (this.#failure !== undefined) throw this.#failure;
     const reply = new Deferred<readonly Outcome[]>();
     this.#waiting.push(reply);
     this.#worker.postMessage(batch);
-    return reply.promise;
+    const outcomes = await reply.promise;
+    return batch.map((row, index) => ({ row, outcome: outcomes[index]! }));
   }
 
   async end(): Promise<void> {

@@ -14,7 +14,9 @@ if (parentPort !== null) {
   port.on("message", (batch: readonly EncoderInput[]) => {
     try {
       const outcomes = batch.map(encoder.encode);
-      const buffers = outcomes.flatMap((one) => (typeof one === "string" ? [] : [one.ids.buffer, one.mask.buffer]));
+      const buffers = outcomes.flatMap((one) =>
+        typeof one === "object" && "ids" in one ? [one.ids.buffer, one.mask.buffer] : [],
+      );
       port.postMessage({ outcomes } satisfies ThreadReply, buffers as ArrayBuffer[]);
     } catch (thrown) {
       const { code, message } = toCoordError(thrown);

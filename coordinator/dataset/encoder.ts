@@ -2,6 +2,7 @@ import { compileChatTemplate, findChatTemplate } from "../../shared/dataset/chat
 import type { Conversation } from "../../shared/dataset/conversation.ts";
 import { type Dropped, type EncodedSample, encodeSample } from "../../shared/dataset/encodeSample.ts";
 import { createTokenizer, type TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
+import { CoordError } from "../../shared/errors.ts";
 
 /** All that turning rows into tokens depends on; it can be sent to a thread. */
 export interface EncoderSetup {
@@ -9,15 +10,21 @@ export interface EncoderSetup {
   readonly chatTemplate: string;
   readonly maxLength: number;
   readonly trainOnInputs: boolean;
+  /** True to answer a row on which the template fails with the reason, instead of throwing it. */
+  readonly skipBadRows: boolean;
 }
 
-/** A row that has been read, and "FILE, line N" for messages. */
-export interface EncoderInput {
-  readonly conversation: Conversation;
-  readonly where: string;
+/** A row that has been read, or why it cannot be; `where` is "FILE, line N" for messages. */
+export type EncoderInput =
+  | { readonly where: string; readonly format: string; readonly conversation: Conversation }
+  | ({ readonly where: string } & FailedRow);
+
+/** A row that gives no sample because it cannot be read, or because the template fails on it. */
+export interface FailedRow {
+  readonly problem: string;
 }
 
-export type Outcome = EncodedSample | Dropped;
+export type Outcome = EncodedSample | Dropped | FailedRow;
 
 export interface Encoder {
   encode(input: EncoderInput): Outcome;
@@ -36,8 +43,21 @@ export function createEncoder(setup: EncoderSetup): Encoder {
     maxLength: setup.maxLength,
     trainOnInputs: setup.trainOnInputs,
   };
+  const encode = (row: EncoderInput): Outcome =>
+    "problem" in row ? { problem: row.problem } : encodeSample(row.conversation, options, row.where);
   return {
-    encode: ({ conversation, where }) => encodeSample(conversation, options, where),
+    encode: setup.skipBadRows && source !== undefined ? skippingFailures(encode) : encode,
     width: tokenizer.largestId < 65536 ? 2 : 4,
+  };
+}
+
+function skippingFailures(encode: (input: EncoderInput) => Outcome): (input: EncoderInput) => Outcome {
+  return (input) => {
+    try {
+      return encode(input);
+    } catch (thrown) {
+      if (thrown instanceof CoordError && thrown.code === "TEMPLATE_INVALID") return { problem: thrown.message };
+      throw thrown;
+    }
   };
 }

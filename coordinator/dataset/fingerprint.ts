@@ -1,15 +1,17 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { CoordError } from "../../shared/errors.ts";
-import { type DataFileState, firstCharacter, inspectDataFile, unreadable } from "./reading/dataFile.ts";
+import { type DataFileState, firstCharacter, inspectDataFile, readDataBytes, unreadable } from "./reading/dataFile.ts";
+import { isGzip, kindOfData } from "./reading/dataKind.ts";
+import type { ReadableFile } from "./reading/readDataSet.ts";
+import { countParquetRows } from "./reading/readParquet.ts";
 
 /** A data file that has been read once to learn what is in it. */
-export interface DataFile {
-  readonly path: string;
+export interface DataFile extends ReadableFile {
   readonly state: DataFileState;
   readonly sha256: string;
-  /** Lines of a file that is no JSON array, which is about its number of rows; undefined for an array. */
-  readonly lines: number | undefined;
+  /** About how many rows it has; undefined where that is not known before they are read. */
+  readonly rows: number | undefined;
 }
 
 /** Hashes a data file. Throws DATA_INVALID where it is missing, empty, a directory or unreadable. */
@@ -19,15 +21,15 @@ export async function fingerprint(
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<DataFile> {
   const state = await inspectDataFile(path);
+  const first = await findFirstCharacter(path, signal);
+  const kind = await kindOfData(path, first);
   const hash = createHash("sha256");
   let done = 0;
   let lines = 0;
   let last = newline;
-  let array = false;
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal }) as AsyncIterable<Buffer>) {
       hash.update(chunk);
-      if (done === 0) array = firstCharacter(chunk) === "[";
       for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, at + 1)) lines++;
       done += chunk.length;
       last = chunk[chunk.length - 1]!;
@@ -37,10 +39,22 @@ export async function fingerprint(
     signal.throwIfAborted();
     throw unreadable(path, thrown);
   }
-  return { path, state, sha256: hash.digest("hex"), lines: array ? undefined : lines + (last === newline ? 0 : 1) };
+  const array = kind === "json" && first === "[";
+  const isLines = kind === "json" && !array && !(await isGzip(path));
+  const rows =
+    kind === "parquet" ? await countParquetRows(path) : isLines ? lines + (last === newline ? 0 : 1) : undefined;
+  return { path, kind, array, state, sha256: hash.digest("hex"), rows };
 }
 
 const newline = 0x0a;
+
+async function findFirstCharacter(path: string, signal: AbortSignal): Promise<string | undefined> {
+  for await (const chunk of readDataBytes(path, signal)) {
+    const first = firstCharacter(chunk);
+    if (first !== undefined) return first;
+  }
+  return undefined;
+}
 
 /** Throws DATA_INVALID when the file is no longer the one that was fingerprinted. */
 export async function expectUnchanged(file: DataFile): Promise<void> {

@@ -9,8 +9,11 @@ import { errorCode, fileError } from "../../shared/process/atomicFile.ts";
 import { acquireLock, type HeldLock } from "../../shared/process/exclusiveLock.ts";
 import { buildTokenFile, type PrepareProgress } from "./buildTokenFile.ts";
 import { cacheKey } from "./cacheKey.ts";
-import { fingerprint } from "./fingerprint.ts";
-import { isPlainText } from "./reading/readDataSet.ts";
+import { type DatasetReport, readReport } from "./datasetReport.ts";
+import { describePrepared } from "./describePrepared.ts";
+import { type DataFile, fingerprint } from "./fingerprint.ts";
+import { inspectDataFile } from "./reading/dataFile.ts";
+import { findDataFiles } from "./reading/findDataFiles.ts";
 
 /** Milliseconds between two looks at a lock that another process holds. */
 const lockPollMs = 200;
@@ -19,8 +22,9 @@ export interface PrepareOptions {
   readonly config: RunConfig;
   /** Directory with the tokenizer's files. */
   readonly modelDirectory: string;
-  readonly dataPath: string;
-  readonly evalDataPath?: string;
+  /** Files, globs and directories. */
+  readonly data: readonly string[];
+  readonly evalData?: readonly string[];
   readonly cacheDirectory: string;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: PrepareProgress) => void;
@@ -34,10 +38,12 @@ export interface PreparedDataset {
   readonly hit: boolean;
   /** One sentence: hit or miss, and why. */
   readonly reason: string;
+  /** What was found and made, then the reason: the line for people. */
+  readonly message: string;
   readonly summary: DatasetSummary;
 }
 
-export interface DatasetSummary extends TokenCounts {
+export interface DatasetSummary extends TokenCounts, DatasetReport {
   /** Rows that gave no sample: nothing to learn, or all of it cut away. */
   readonly dropped: number;
   /** Tokens of all samples. */
@@ -51,16 +57,18 @@ export interface DatasetSummary extends TokenCounts {
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { config, signal, onProgress } = options;
   const files = await readTokenizerFiles(options.modelDirectory);
-  const read = (path: string) =>
-    fingerprint(path, signal, (done, total) => onProgress({ phase: "reading", done, total }));
-  const data = await read(options.dataPath);
-  const evalData = options.evalDataPath === undefined ? undefined : await read(options.evalDataPath);
+  const data = await readFiles(await findDataFiles(options.data), options);
+  const evalData = options.evalData && (await readFiles(await findDataFiles(options.evalData, "--eval-data"), options));
   const split = evalData === undefined && config.evalSplit > 0 ? config.evalSplit : 0;
   const key = cacheKey({
-    data: { sha256: data.sha256, plainText: isPlainText(data.path) },
-    evalData: evalData && { sha256: evalData.sha256, plainText: isPlainText(evalData.path) },
+    data: data.map(({ sha256, kind }) => ({ sha256, kind })),
+    evalData: evalData?.map(({ sha256, kind }) => ({ sha256, kind })),
     files,
     format: config.format,
+    columns: config.columns,
+    skipBadRows: config.skipBadRows,
+    maxTrainSamples: config.maxTrainSamples,
+    maxEvalSamples: config.maxEvalSamples,
     chatTemplate: config.chatTemplate,
     maxLength: config.maxLength,
     trainOnInputs: config.trainOnInputs,
@@ -68,8 +76,10 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
   });
   const path = await cachePath(options.cacheDirectory, key);
 
-  const prepared = (hit: boolean, { contentKey, counts }: Identified, reason: string): PreparedDataset => {
-    return { path, contentKey, hit, reason, summary: summarize(counts) };
+  const prepared = (hit: boolean, { header, report }: Identified, reason: string): PreparedDataset => {
+    const summary = summarize(header.counts, report);
+    const message = `${describePrepared(summary, config.maxLength)} ${reason}`;
+    return { path, contentKey: header.contentKey, hit, reason, message, summary };
   };
   const found = await lookUp(path, signal);
   if (found.identified) return prepared(true, found.identified, found.reason);
@@ -79,18 +89,31 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     const again = await lookUp(path, signal);
     if (again.identified) return prepared(true, again.identified, "Another run made these samples at the same time.");
     await removeLeftovers(path);
-    return prepared(
-      false,
-      await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress }),
-      found.reason,
-    );
+    const built = await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress });
+    return prepared(false, built, found.reason);
   } finally {
     await lock.release();
   }
 }
 
+/** Reads files once to learn what is in them; progress counts the bytes of all. */
+async function readFiles(paths: readonly string[], { signal, onProgress }: PrepareOptions): Promise<DataFile[]> {
+  const sizes = await Promise.all(paths.map(async (path) => (await inspectDataFile(path)).size));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  let before = 0;
+  const files: DataFile[] = [];
+  for (const [index, path] of paths.entries()) {
+    files.push(await fingerprint(path, signal, (done) => onProgress({ phase: "reading", done: before + done, total })));
+    before += sizes[index]!;
+  }
+  return files;
+}
+
 /** What a token file holds. */
-type Identified = Pick<TokenFileHeader, "contentKey" | "counts">;
+interface Identified {
+  readonly header: TokenFileHeader;
+  readonly report: DatasetReport;
+}
 
 async function waitForLock(path: string, signal: AbortSignal): Promise<HeldLock> {
   for (;;) {
@@ -120,8 +143,12 @@ async function lookUp(path: string, signal: AbortSignal): Promise<LookUp> {
     const file = await openTokenFile(path);
     try {
       await file.verify(signal);
+      const report = await readReport(path);
+      if (report === undefined) {
+        return { reason: "The samples are made again, because the token cache has lost its report on them." };
+      }
       const reason = "The token cache has these samples: data set, tokenizer, template and options are unchanged.";
-      return { identified: file.header, reason };
+      return { identified: { header: file.header, report }, reason };
     } finally {
       await file.close();
     }
@@ -145,9 +172,10 @@ async function cachePath(directory: string, key: string): Promise<string> {
   return join(directory, `${key}.tokens`);
 }
 
-function summarize(counts: TokenCounts): DatasetSummary {
+function summarize(counts: TokenCounts, report: DatasetReport): DatasetSummary {
   return {
     ...counts,
+    ...report,
     dropped: counts.unlabelled + counts.cut,
     tokens: counts.trainTokens + counts.evaluationTokens,
   };

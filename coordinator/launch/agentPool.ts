@@ -23,6 +23,8 @@ export interface Place {
 interface Node {
   readonly incarnation: string;
   readonly orders: AsyncQueue<Order>;
+  /** Attempts of the workers that it had when it registered, by local rank; started ones are added. */
+  running: Map<number, number>;
 }
 
 /** A worker that ended and will not come back. */
@@ -60,7 +62,7 @@ export class AgentPool {
   /** Restarts so far, of workers and agents; all count against --max-restarts. */
   restarts = 0;
   #begun = false;
-  #over = false;
+  #over: "no" | "until the next coordinator" | "for good" = "no";
 
   constructor(private readonly options: AgentPoolOptions) {
     this.places = Array.from({ length: options.nodes * options.gpus }, (_, rank) => ({
@@ -82,11 +84,11 @@ export class AgentPool {
     this.#order(nodeRank, { order: { case: "stop", value: { localRank, graceMs: 0, exit: false } } });
   }
 
-  /** Training is over: ends all workers and agents. */
-  end(options: { now: boolean }): void {
-    this.#over = true;
+  /** Training is over: ends all workers, and their agents unless these `stay` for the run's next coordinator. */
+  end(options: { now: boolean; stay: boolean }): void {
+    this.#over = options.stay ? "until the next coordinator" : "for good";
     for (const { orders } of this.#nodes.values()) {
-      orders.push({ order: { case: "stop", value: { graceMs: options.now ? 0 : graceMs, exit: true } } });
+      orders.push({ order: { case: "stop", value: { graceMs: options.now ? 0 : graceMs, exit: !options.stay } } });
       orders.end();
     }
   }
@@ -105,19 +107,25 @@ export class AgentPool {
         `Node ${nodeRank} does not exist; the run has ${this.options.nodes} nodes.`,
       );
     }
-    if (this.#over) throw new CoordError("STOPPED", "The run is over.");
+    if (this.#over === "for good") throw new CoordError("STOPPED", "The run is over.");
+    // Retryable: the agent asks again until the next coordinator of the run answers.
+    if (this.#over !== "no") throw new CoordError("COORDINATOR_UNREACHABLE", "This coordinator is ending.");
     const before = this.#nodes.get(nodeRank);
     before?.orders.fail(new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`));
-    const node: Node = { incarnation, orders: new AsyncQueue() };
+    const node: Node = { incarnation, orders: new AsyncQueue(), running: new Map() };
     this.#nodes.set(nodeRank, node);
     const hangUp = () => node.orders.end();
     signal.addEventListener("abort", hangUp, { once: true });
-    // The same agent that has only lost its connection still has its workers.
     if (before?.incarnation !== incarnation) {
       this.options.onNode(nodeRank, request.host);
+      // A new agent in place of another one starts its workers anew.
       if (before) for (const place of this.#placesOf(nodeRank)) place.attempt++;
-      if (this.#begun) this.#startNode(nodeRank);
     }
+    // The same agent that has lost its connection, or its coordinator, still has its workers.
+    const running = new Map(request.running.map(({ attempt, localRank }) => [localRank, attempt]));
+    node.running = running;
+    for (const place of this.#placesOf(nodeRank)) place.attempt = running.get(place.localRank) ?? place.attempt;
+    if (this.#begun) this.#startNode(nodeRank);
     try {
       yield* node.orders;
     } finally {
@@ -129,7 +137,7 @@ export class AgentPool {
     const place = this.places.find((p) => p.nodeRank === report.nodeRank && p.localRank === report.localRank);
     if (report.runId !== this.options.runId || !place || report.attempt !== place.attempt) return {};
     const decision = decideRestart(report, {
-      over: this.#over,
+      over: this.#over !== "no",
       restarts: this.restarts,
       maxRestarts: this.options.maxRestarts,
     });
@@ -150,12 +158,14 @@ export class AgentPool {
   }
 
   #startNode(nodeRank: number): void {
-    for (const place of this.#placesOf(nodeRank)) this.#start(place);
+    const running = this.#nodes.get(nodeRank)?.running;
+    for (const place of this.#placesOf(nodeRank)) if (!running?.has(place.localRank)) this.#start(place);
   }
 
   #start(place: Place): void {
     const environment = this.options.environment(place);
     const { attempt, localRank, nodeRank } = place;
+    this.#nodes.get(nodeRank)?.running.set(localRank, attempt);
     this.#order(nodeRank, { order: { case: "start", value: { localRank, attempt, environment } } });
   }
 

@@ -15,6 +15,8 @@ export interface LaunchOptions {
   readonly tokenFile: string;
   readonly tlsCa?: string;
   readonly logs: string;
+  /** Directory of the run's process records. */
+  readonly processes: string;
   /** Time without a coordinator after which agents and workers end themselves, in milliseconds. */
   readonly reconnectBudgetMs: number;
   /** An agent ended although the run goes on; returns whether to start it again. */

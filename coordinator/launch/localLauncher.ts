@@ -1,7 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type LoggedProcess, spawnLogged } from "../../shared/process/spawnLogged.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { isAlive, type ProcessIdentity } from "../../shared/process/identity.ts";
+import { readProcessRecords } from "../../shared/process/record.ts";
+import { spawnLogged } from "../../shared/process/spawnLogged.ts";
+import { terminate } from "../../shared/process/terminate.ts";
 import type { Launcher, LaunchOptions } from "./launcher.ts";
 
 /** The agent's program. A process boundary, not an import: the coordinator's source knows nothing of the worker's. */
@@ -9,34 +13,66 @@ const entry = fileURLToPath(new URL("../../worker/agentMain.js", import.meta.url
 
 /** Milliseconds that agents have to end after they were ordered to, workers' grace included. */
 const stopTimeoutMs = 15_000;
+/** Milliseconds between two looks at an agent that is not a child of this process. */
+const lookMs = 200;
+
+interface Agent {
+  /** How it ended. */
+  readonly ended: Promise<string>;
+  kill(): Promise<unknown>;
+}
 
 /** Simulates the nodes of a run on this host: one agent process each. */
 export class LocalLauncher implements Launcher {
-  readonly #agents = new Map<number, { readonly process: LoggedProcess; readonly ended: Promise<void> }>();
+  readonly #agents = new Map<number, Agent>();
   #stopping = false;
 
   constructor(private readonly options: LaunchOptions) {}
 
+  /** Starts an agent per node, except where one that an earlier coordinator started is still there. */
   async start(): Promise<void> {
     await mkdir(this.options.logs, { recursive: true });
-    for (let nodeRank = 0; nodeRank < this.options.nodes; nodeRank++) await this.#startAgent(nodeRank);
+    const left = await this.#agentsLeft();
+    for (let nodeRank = 0; nodeRank < this.options.nodes; nodeRank++) {
+      const identity = left.get(nodeRank);
+      this.#watch(nodeRank, identity ? adopt(identity, this.options.runId) : await this.#startAgent(nodeRank));
+    }
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
     const timer = setTimeout(() => {
-      for (const agent of this.#agents.values()) agent.process.kill("SIGKILL");
+      for (const agent of this.#agents.values()) agent.kill();
     }, stopTimeoutMs);
     await Promise.all([...this.#agents.values()].map(({ ended }) => ended));
     clearTimeout(timer);
   }
 
-  async #startAgent(nodeRank: number): Promise<void> {
+  async #agentsLeft(): Promise<Map<number, ProcessIdentity>> {
+    const { records } = await readProcessRecords(this.options.processes, this.options.runId);
+    const alive = records
+      .map(({ record }) => record)
+      .filter(({ identity, role }) => role === "agent" && isAlive(identity));
+    return new Map(alive.map(({ identity, nodeRank }) => [nodeRank ?? -1, identity]));
+  }
+
+  #watch(nodeRank: number, agent: Agent): void {
+    this.#agents.set(nodeRank, agent);
+    agent.ended.then(async (how) => {
+      this.#agents.delete(nodeRank);
+      if (this.#stopping) return;
+      if (this.options.onAgentExit(nodeRank, how) === "restart")
+        this.#watch(nodeRank, await this.#startAgent(nodeRank));
+    });
+  }
+
+  async #startAgent(nodeRank: number): Promise<Agent> {
     const { address, home, logs, reconnectBudgetMs, runId, tlsCa, tokenFile } = this.options;
     const log = join(logs, `agent_${nodeRank}.log`);
     const child = await spawnLogged({
       program: entry,
-      args: ["--join", address, "--node-rank", String(nodeRank)],
+      // One agent, on the coordinator's own host, starts it again should it crash.
+      args: ["--join", address, "--node-rank", String(nodeRank), ...(nodeRank === 0 ? ["--supervise"] : [])],
       env: {
         COORD_RUN_ID: runId,
         COORD_HOME: home,
@@ -47,12 +83,18 @@ export class LocalLauncher implements Launcher {
       stdout: log,
       stderr: log,
     });
-    const ended = child.ended.then(async ({ exitCode, signal }) => {
-      this.#agents.delete(nodeRank);
-      if (this.#stopping) return;
-      const how = signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
-      if (this.options.onAgentExit(nodeRank, how) === "restart") await this.#startAgent(nodeRank);
-    });
-    this.#agents.set(nodeRank, { process: child, ended });
+    const ended = child.ended.then(({ exitCode, signal }) =>
+      signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`,
+    );
+    return { ended, kill: async () => child.kill("SIGKILL") };
   }
+}
+
+/** An agent that an earlier coordinator has started: not a child, so it is looked at instead of waited for. */
+function adopt(identity: ProcessIdentity, runId: string): Agent {
+  const gone = async () => {
+    while (isAlive(identity)) await systemClock.sleep(lookMs);
+    return "is gone";
+  };
+  return { ended: gone(), kill: () => terminate(identity, { graceMs: 0, expectRunId: runId }) };
 }

@@ -13,8 +13,8 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
   const workers = config.nodes * config.gpus;
   const paths = {
     model: absolute(config.model) ?? join(demo, "model"),
-    data: absolute(config.data) ?? join(demo, "data.jsonl"),
-    evalData: absolute(config.evalData),
+    data: config.data?.map((path) => resolve(path)) ?? [join(demo, "data.jsonl")],
+    evalData: config.evalData?.map((path) => resolve(path)),
     initAdapter: absolute(config.initAdapter),
     tlsCert: absolute(config.tlsCert),
     tlsKey: absolute(config.tlsKey),

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { findDataFiles } from "../dataset/reading/findDataFiles.ts";
 
 /** Checks that cost nothing and save a start: everything that is said here would otherwise be said after minutes. */
 export async function preflight(config: RunConfig): Promise<void> {
@@ -14,8 +15,8 @@ export async function preflight(config: RunConfig): Promise<void> {
     throw new CoordError("CONFIG_INVALID", "Give either --eval-data or --eval-split, not both.");
   }
   await checkModel(config.model!);
-  await checkFile(config.data!, "--data");
-  if (config.evalData !== undefined) await checkFile(config.evalData, "--eval-data");
+  await findDataFiles(config.data!, "--data");
+  if (config.evalData !== undefined) await findDataFiles(config.evalData, "--eval-data");
 }
 
 function checkListener({ insecure, listen, tlsCert, tlsKey }: RunConfig): void {
@@ -48,12 +49,5 @@ async function checkModel(model: string): Promise<void> {
     JSON.parse(await readFile(join(model, "config.json"), "utf8"));
   } catch (cause) {
     throw new CoordError("MODEL_INVALID", `${join(model, "config.json")} is not valid JSON.`, { cause });
-  }
-}
-
-async function checkFile(path: string, flag: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found?.isFile()) {
-    throw new CoordError("DATA_INVALID", `There is no file ${path}; ${flag} wants a json, jsonl or text file.`);
   }
 }

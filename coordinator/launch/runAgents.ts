@@ -1,6 +1,6 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
-import { workerLogDirectory } from "../../shared/runPaths.ts";
+import { type RunPaths, workerLogDirectory } from "../../shared/runPaths.ts";
 import type { EventLog } from "../observe/eventLog.ts";
 import { AgentPool, type Place } from "./agentPool.ts";
 import type { Launcher } from "./launcher.ts";
@@ -11,7 +11,7 @@ export interface RunAgentsOptions {
   readonly runId: string;
   /** COORD_HOME. */
   readonly home: string;
-  readonly paths: { readonly logs: string; readonly token: string };
+  readonly paths: Pick<RunPaths, "logs" | "processes" | "token">;
   readonly config: RunConfig;
   /** "host:port" that agents and workers get. */
   readonly address: string;
@@ -90,6 +90,7 @@ export class RunAgents {
           tokenFile: paths.token,
           ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
           logs: paths.logs,
+          processes: paths.processes,
           reconnectBudgetMs: config.reconnectBudgetMs,
           onAgentExit: (nodeRank, how) => this.#agentEnded(nodeRank, how),
         });

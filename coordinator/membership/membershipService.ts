@@ -13,7 +13,7 @@ export function membershipHandlers(
     heartbeat: async (request) => ({ generation: session.heartbeat(request) }),
     commitStep: (request) => session.commitStep(request),
     leave: async (request) => {
-      session.leave(request);
+      await session.leave(request);
       if (request.reason === LeaveReason.FAILED) {
         const code = isErrorCode(request.errorCode) ? request.errorCode : "INTERNAL";
         onFailure(new CoordError(code, `Worker ${request.member!.workerId}: ${request.message}`));

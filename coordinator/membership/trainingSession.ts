@@ -1,5 +1,5 @@
+import { setMaxListeners } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { AsyncQueue } from "../../shared/asyncQueue.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { Deferred, unlessAborted } from "../../shared/deferred.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
@@ -8,31 +8,16 @@ import {
   type CommitStepResponseSchema,
   type HeartbeatRequest,
   type JoinRequest,
-  type JoinResponseSchema,
   LeaveReason,
   type LeaveRequest,
   StateSource,
-  WorkerPhase,
 } from "../../shared/gen/coord/v1/membership_pb.ts";
-import { type Candidate, formGeneration } from "./formGeneration.ts";
+import { type Formation, formGeneration } from "./formGeneration.ts";
+import type { Assignment, Caller, Member } from "./member.ts";
+import { MemberRegistry } from "./memberRegistry.ts";
 import { tallyVotes } from "./tallyVotes.ts";
 
-type Assignment = MessageInitShape<typeof JoinResponseSchema>;
 type Directive = MessageInitShape<typeof CommitStepResponseSchema>;
-
-/** One connected worker. */
-export interface Member extends Candidate {
-  readonly incarnation: string;
-  readonly pid: number;
-  readonly host: string;
-  heldSteps: readonly number[];
-  phase: WorkerPhase;
-  step: number;
-  lastSeenMs: number;
-  residentBytes: number;
-  rank: number | undefined;
-  readonly assignments: AsyncQueue<Assignment>;
-}
 
 /** The members of one generation; everything in flight hangs on `controller`. */
 export interface Generation {
@@ -42,24 +27,28 @@ export interface Generation {
   readonly slotsOf: ReadonlyMap<string, readonly number[]>;
   readonly controller: AbortController;
   readonly votes: Map<string, CommitStepRequest>;
-  /** Resolves when the next step commits; replaced at each commit. */
+  /** Resolves when the step in work commits; replaced at each commit. */
   outcome: Deferred<void>;
 }
 
-/** What is asked of the members at the current step before they go on. */
-interface Dues {
+/** What is asked of the members at a step before they go on. */
+export interface Dues {
   /** The state at this step is to become a checkpoint. */
-  save: boolean;
-  evaluate: boolean;
-  finish: boolean;
+  readonly save: boolean;
+  readonly evaluate: boolean;
+  readonly finish: boolean;
 }
 
 export interface SessionEvents {
-  /** All members have voted for `step`. Returns what is due at that step. */
-  onCommit(step: number, votes: readonly CommitStepRequest[]): { save: boolean; evaluate: boolean; finish: boolean };
+  /** What is due at a step, once it is committed. */
+  duesAt(step: number): Dues;
+  /** All members have voted for `step`. */
+  onCommit(step: number, votes: readonly CommitStepRequest[]): void;
   onGeneration(generation: Generation, reason: string): void;
   onMemberLost(member: Member, reason: string): void;
   onWaiting(reason: string): void;
+  /** Workers of an earlier coordinator are further than this one knew; training goes on from `step`. */
+  onAdopted(step: number): void;
   /** A worker gave up with an error that a restart cannot cure. */
   onFailure(error: CoordError): void;
   /** Nobody holds the state; returns the step of the checkpoint that training goes back to. */
@@ -70,45 +59,57 @@ export interface SessionEvents {
 
 export interface SessionOptions {
   readonly runId: string;
-  readonly worldSize: number;
+  readonly nodes: number;
+  readonly gpus: number;
   readonly plan: NonNullable<Assignment["plan"]>;
   readonly clock: Clock;
   readonly heartbeatTimeoutMs: number;
-  /** Step that training starts from, and what is due there. */
-  readonly start: { readonly step: number; readonly evaluate: boolean };
-  /** True when step 0 can be made from the seed alone. */
-  readonly seedable: boolean;
+  readonly start: {
+    /** Step that training starts from. */
+    readonly step: number;
+    /** True when step 0 can be made from the seed alone. */
+    readonly seedable: boolean;
+    /** True when workers that an earlier coordinator left behind may be further than `step`. */
+    readonly adopt: boolean;
+  };
   /** Writes and returns the next generation number, durably. */
   nextGeneration(): bigint;
   readonly events: SessionEvents;
 }
 
 /**
- * The one writer of membership, generation and committed step. Decisions are made by pure functions (formGeneration,
- * tallyVotes); this class holds the state and carries them out. All methods run on the event loop without yielding,
- * so no lock is needed.
+ * The one writer of generation and committed step. Decisions are made by pure functions (formGeneration, tallyVotes);
+ * this class holds the state and carries them out. All changes are made on the event loop without yielding, so no lock
+ * is needed.
  */
 export class TrainingSession {
   readonly #options: SessionOptions;
-  readonly #members = new Map<string, Member>();
+  readonly #registry: MemberRegistry;
   #generation: Generation | undefined;
   #step: number;
   #due: Dues;
-  #lastWait = "";
+  /** True until the first generation: only then can workers know more than their coordinator. */
+  #adopting: boolean;
   #recovering = false;
+  #stopRequested = false;
+  #waitingSince: number;
   /** Workers that have left because they were done. */
   readonly #finished = new Set<string>();
   readonly allFinished = new Deferred<void>();
-  #waitingSince: number;
-  /** The latest start of each place that has joined. */
-  readonly #attempts = new Map<string, number>();
-  #stopRequested = false;
+  #stateSaved = new Deferred<void>();
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#step = options.start.step;
+    this.#adopting = options.start.adopt;
     this.#waitingSince = options.clock.monotonicMs();
-    this.#due = { save: false, evaluate: options.start.evaluate, finish: false };
+    // What was due at the checkpoint was done before it; at the very start only the held-out loss is.
+    const { evaluate } = options.events.duesAt(0);
+    this.#due = { save: false, evaluate: evaluate && this.#step === 0, finish: false };
+    this.#registry = new MemberRegistry({
+      ...options,
+      onLost: (member, error, reason) => this.#lost(member, error, reason),
+    });
   }
 
   get step(): number {
@@ -118,61 +119,44 @@ export class TrainingSession {
     return this.#generation;
   }
   get members(): ReadonlyMap<string, Member> {
-    return this.#members;
-  }
-  hasFinished(workerId: string): boolean {
-    return this.#finished.has(workerId);
+    return this.#registry.members;
   }
   get saveDue(): boolean {
     return this.#due.save;
   }
+  hasFinished(workerId: string): boolean {
+    return this.#finished.has(workerId);
+  }
+
+  /** Milliseconds that the run has been waiting for workers; 0 while a generation is at work or training is over. */
+  get waitingMs(): number {
+    return this.#generation || this.#due.finish ? 0 : this.#options.clock.monotonicMs() - this.#waitingSince;
+  }
 
   /** The worker's assignments, until it is lost or hangs up. */
   async *join(request: JoinRequest, signal: AbortSignal): AsyncGenerator<Assignment> {
-    const caller = request.member!;
-    this.#checkRun(caller.runId);
-    if (this.#finished.has(caller.workerId)) throw new CoordError("STOPPED", "Training is over.");
-    this.#supersede(caller.workerId, request.attempt);
-    const member: Member = {
-      workerId: caller.workerId,
-      incarnation: caller.incarnation,
-      nodeRank: request.nodeRank,
-      localRank: request.localRank,
-      pid: request.pid,
-      host: request.host,
-      heldSteps: request.hasState ? [Number(request.step), Number(request.pendingStep)].filter(isHeld(request)) : [],
-      phase: WorkerPhase.WAITING,
-      step: Number(request.step),
-      lastSeenMs: this.#options.clock.monotonicMs(),
-      residentBytes: 0,
-      rank: undefined,
-      assignments: new AsyncQueue(),
-    };
-    this.#members.set(member.workerId, member);
-    const hangUp = () => this.#lose(member, "its connection was lost");
+    if (this.#finished.has(request.member!.workerId)) throw new CoordError("STOPPED", "Training is over.");
+    const member = this.#registry.add(request);
+    const hangUp = () => this.#registry.lose(member, "its connection was lost");
     signal.addEventListener("abort", hangUp, { once: true });
     this.#form();
     try {
       yield* member.assignments;
     } finally {
       signal.removeEventListener("abort", hangUp);
-      this.#lose(member, "its connection was lost");
+      hangUp();
     }
   }
 
   heartbeat(request: HeartbeatRequest): bigint {
-    const member = this.requireMember(request.member!);
-    member.lastSeenMs = this.#options.clock.monotonicMs();
-    member.phase = request.phase;
-    member.step = Number(request.step);
-    member.residentBytes = Number(request.residentBytes);
+    this.#registry.heartbeat(request);
     return this.#generation?.number ?? 0n;
   }
 
   /** Counts a vote; resolves when all members have voted for the step. */
   async commitStep(request: CommitStepRequest): Promise<Directive> {
     const generation = this.currentGeneration(request.generation);
-    const member = this.requireMember(request.member!);
+    const member = this.memberOf(generation, request.member!);
     const step = Number(request.step);
     // The reply to a vote that was counted may have been lost: same question, same answer.
     if (step === this.#step) return this.#directive(generation, member);
@@ -200,16 +184,18 @@ export class TrainingSession {
     return this.#directive(generation, member);
   }
 
-  leave(request: LeaveRequest): void {
+  /** Lets a worker go. One that is done is held back until the last state is safe: it may be the one to hand it over. */
+  async leave(request: LeaveRequest): Promise<void> {
     const member = this.requireMember(request.member!);
-    if (request.reason === LeaveReason.FINISHED && this.#due.finish) {
-      this.#finished.add(member.workerId);
-      this.#members.delete(member.workerId);
-      member.assignments.end();
-      if (this.#members.size === 0) this.allFinished.resolve();
+    if (request.reason !== LeaveReason.FINISHED || !this.#due.finish) {
+      this.#registry.lose(member, request.reason === LeaveReason.TERMINATED ? "it was asked to end" : "it gave up");
       return;
     }
-    this.#lose(member, request.reason === LeaveReason.TERMINATED ? "it was asked to end" : "it gave up");
+    const { controller } = this.currentGeneration(request.generation);
+    while (this.#due.save) await unlessAborted(this.#stateSaved.promise, controller.signal);
+    if (this.members.get(member.workerId) !== member) return;
+    this.#registry.release(member);
+    this.#finish(member);
   }
 
   /** The generation that a request names, if it is the current one. */
@@ -224,7 +210,7 @@ export class TrainingSession {
   }
 
   /** The member of the current generation that a request comes from. */
-  memberOf(generation: Generation, caller: { runId: string; workerId: string; incarnation: string }): Member {
+  memberOf(generation: Generation, caller: Caller): Member {
     const member = this.requireMember(caller);
     if (!generation.members.includes(member)) {
       throw new CoordError("STALE_GENERATION", `Worker ${caller.workerId} is not in generation ${generation.number}.`);
@@ -232,28 +218,25 @@ export class TrainingSession {
     return member;
   }
 
-  /** Ends memberships that have been silent for too long. */
+  /** The connected worker that a request comes from. */
+  requireMember(caller: Caller): Member {
+    return this.#registry.require(caller);
+  }
+
   evictSilent(): void {
-    const now = this.#options.clock.monotonicMs();
-    for (const member of [...this.#members.values()]) {
-      const silentMs = now - member.lastSeenMs;
-      if (silentMs > this.#options.heartbeatTimeoutMs) {
-        this.#lose(member, `it has been silent for ${Math.round(silentMs)} ms`);
-      }
-    }
+    this.#registry.evictSilent();
   }
 
-  /** Milliseconds that the run has been waiting for workers; 0 while a generation is at work or training is over. */
-  get waitingMs(): number {
-    return this.#generation || this.#due.finish ? 0 : this.#options.clock.monotonicMs() - this.#waitingSince;
-  }
-
-  /** What was due at the current step has been done. */
+  /** The checkpoint at the current step is in good hands. */
   saved(): void {
-    this.#due.save = false;
+    this.#due = { ...this.#due, save: false };
+    this.#stateSaved.resolve();
+    this.#stateSaved = new Deferred();
   }
+
+  /** The held-out loss at the current step is known. */
   evaluated(): void {
-    this.#due.evaluate = false;
+    this.#due = { ...this.#due, evaluate: false };
   }
 
   /** Asks for a checkpoint and the end of training after the step in work. */
@@ -264,15 +247,14 @@ export class TrainingSession {
   /** Ends every membership, for good. */
   close(error: CoordError): void {
     this.#abandon(error);
-    for (const member of this.#members.values()) member.assignments.fail(error);
-    this.#members.clear();
+    this.#registry.close(error);
   }
 
   #commit(generation: Generation, step: number): void {
     const votes = generation.members.map((member) => generation.votes.get(member.workerId)!);
     this.#step = step;
-    this.#due = this.#options.events.onCommit(step, votes);
-    if (this.#stopRequested) this.#due = { ...this.#due, save: true, finish: true };
+    this.#options.events.onCommit(step, votes);
+    this.#due = this.#withStop(this.#options.events.duesAt(step));
     for (const member of generation.members) {
       member.heldSteps = [step];
       member.step = step;
@@ -281,6 +263,10 @@ export class TrainingSession {
     const outcome = generation.outcome;
     generation.outcome = new Deferred();
     outcome.resolve();
+  }
+
+  #withStop(dues: Dues): Dues {
+    return this.#stopRequested ? { ...dues, save: true, finish: true } : dues;
   }
 
   #directive(generation: Generation, member: Member): Directive {
@@ -293,56 +279,75 @@ export class TrainingSession {
 
   #form(): void {
     if (this.#generation || this.#recovering) return;
-    const { events, worldSize, plan } = this.#options;
+    const { events, gpus, nodes, plan, start } = this.#options;
+    const candidates = [...this.members.values()];
+    const worldSize = nodes * gpus - this.#finished.size;
+    if (this.#adopting && candidates.length === worldSize) this.#adoptStep(candidates);
     const formation = formGeneration({
-      candidates: [...this.#members.values()],
+      candidates,
       worldSize,
       slots: plan.slots!,
       step: this.#step,
-      stateFromSeed: this.#options.seedable && this.#step === 0,
+      stateFromSeed: start.seedable && this.#step === 0,
       coordinatorHoldsState: events.holdsState(this.#step),
     });
     switch (formation.kind) {
       case "wait":
-        if (formation.reason !== this.#lastWait) events.onWaiting(formation.reason);
-        this.#lastWait = formation.reason;
-        return;
+        events.onWaiting(formation.reason);
+        break;
       case "state-lost":
         this.#recover(formation.reason);
-        return;
+        break;
       case "form":
+        this.#begin(formation);
         break;
       default:
         assertNever(formation);
     }
-    this.#lastWait = "";
-    const members = formation.members.map((plan) => this.#members.get(plan.workerId)!);
+  }
+
+  /** After a crash of the coordinator its workers know best which steps were committed. */
+  #adoptStep(candidates: readonly Member[]): void {
+    this.#adopting = false;
+    const known = Math.max(...candidates.map(({ heldSteps }) => heldSteps[0] ?? 0));
+    if (known <= this.#step) return;
+    this.#step = known;
+    this.#options.events.onAdopted(known);
+    this.#due = this.#options.events.duesAt(known);
+  }
+
+  #begin(formation: Formation & { kind: "form" }): void {
+    const members = formation.members.map(({ workerId }) => this.members.get(workerId)!);
+    const controller = new AbortController();
+    // Every call of every member in flight listens to it.
+    setMaxListeners(0, controller.signal);
     const generation: Generation = {
       number: this.#options.nextGeneration(),
       members,
-      slotsOf: new Map(formation.members.map((plan) => [plan.workerId, plan.slots])),
-      controller: new AbortController(),
+      slotsOf: new Map(formation.members.map(({ slots, workerId }) => [workerId, slots])),
+      controller,
       votes: new Map(),
       outcome: new Deferred(),
     };
     this.#generation = generation;
-    events.onGeneration(generation, formation.reason);
-    if (this.#stopRequested) this.#due = { save: true, evaluate: false, finish: true };
-    for (const memberPlan of formation.members) {
-      const member = this.#members.get(memberPlan.workerId)!;
-      member.rank = memberPlan.rank;
-      const uploader = formation.uploader ?? formation.members[0]!.workerId;
+    this.#due = this.#withStop(this.#due);
+    this.#options.events.onGeneration(generation, formation.reason);
+    const uploader = formation.uploader ?? formation.members[0]!.workerId;
+    const uploads = formation.uploader !== undefined || this.#due.save;
+    for (const { rank, slots, stateSource, workerId } of formation.members) {
+      const member = members[rank]!;
+      member.rank = rank;
       member.assignments.push({
         generation: generation.number,
-        rank: memberPlan.rank,
+        rank,
         worldSize: members.length,
-        slots: [...memberPlan.slots],
+        slots: [...slots],
         step: BigInt(this.#step),
-        stateSource: stateSources[memberPlan.stateSource],
-        uploadState: member.workerId === uploader && (formation.uploader !== undefined || this.#due.save),
+        stateSource: stateSources[stateSource],
+        uploadState: uploads && workerId === uploader,
         evaluate: this.#due.evaluate,
         finish: this.#due.finish,
-        plan,
+        plan: this.#options.plan,
       });
     }
   }
@@ -360,21 +365,17 @@ export class TrainingSession {
     );
   }
 
-  /** Of two processes of one place the later start wins; the other one is told to end, not to try again. */
-  #supersede(workerId: string, attempt: number): void {
-    if (attempt < (this.#attempts.get(workerId) ?? 0)) {
-      throw new CoordError("NOT_A_MEMBER", `Worker ${workerId} has been replaced by a later start of its place.`);
-    }
-    this.#attempts.set(workerId, attempt);
-    const superseded = this.#members.get(workerId);
-    if (superseded) this.#lose(superseded, "another process of the same place has joined", "NOT_A_MEMBER");
+  #finish(member: Member): void {
+    this.#finished.add(member.workerId);
+    if (this.members.size === 0) this.allFinished.resolve();
   }
 
-  #lose(member: Member, reason: string, code: "STALE_GENERATION" | "NOT_A_MEMBER" = "STALE_GENERATION"): void {
-    if (this.#members.get(member.workerId) !== member) return;
-    this.#members.delete(member.workerId);
-    const error = new CoordError(code, `Worker ${member.workerId} is out: ${reason}.`);
-    member.assignments.fail(error);
+  #lost(member: Member, error: CoordError, reason: string): void {
+    // Nothing is left to do that it would be missed for.
+    if (this.#due.finish && !this.#due.save && !this.#due.evaluate) {
+      this.#finish(member);
+      return;
+    }
     if (this.#generation?.members.includes(member)) this.#abandon(error);
     this.#options.events.onMemberLost(member, reason);
     this.#form();
@@ -384,27 +385,8 @@ export class TrainingSession {
     const generation = this.#generation;
     if (generation) this.#waitingSince = this.#options.clock.monotonicMs();
     this.#generation = undefined;
-    for (const member of this.#members.values()) member.rank = undefined;
+    for (const member of this.members.values()) member.rank = undefined;
     generation?.controller.abort(error);
-  }
-
-  /** The connected worker that a request comes from. */
-  requireMember(caller: { runId: string; workerId: string; incarnation: string }): Member {
-    this.#checkRun(caller.runId);
-    const member = this.#members.get(caller.workerId);
-    if (member?.incarnation !== caller.incarnation) {
-      throw new CoordError("STALE_GENERATION", `Worker ${caller.workerId} (${caller.incarnation}) is not a member.`);
-    }
-    return member;
-  }
-
-  #checkRun(runId: string): void {
-    if (runId !== this.#options.runId) {
-      throw new CoordError(
-        "NOT_A_MEMBER",
-        `This coordinator serves run ${this.#options.runId}, the caller belongs to run ${runId}.`,
-      );
-    }
   }
 }
 
@@ -413,7 +395,3 @@ const stateSources = {
   keep: StateSource.KEEP,
   download: StateSource.DOWNLOAD,
 } as const;
-
-function isHeld(request: JoinRequest): (step: number, index: number) => boolean {
-  return (_step, index) => index === 0 || request.pendingStep > 0n;
-}

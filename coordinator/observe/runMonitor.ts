@@ -5,7 +5,8 @@ import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { type RunService, RunState, type RunStatusSchema } from "../../shared/gen/coord/v1/run_pb.ts";
 import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
 import type { Place } from "../launch/agentPool.ts";
-import type { Member, TrainingSession } from "../membership/trainingSession.ts";
+import type { Member } from "../membership/member.ts";
+import type { TrainingSession } from "../membership/trainingSession.ts";
 import type { EventLog, RunEvent } from "./eventLog.ts";
 import type { StepFigures } from "./stepMeter.ts";
 

@@ -29,6 +29,11 @@ export class StepMeter {
     private inputTokens: number,
   ) {}
 
+  /** Takes over a count of tokens. */
+  count(inputTokens: number): void {
+    this.inputTokens = inputTokens;
+  }
+
   /** Marks the start of stepping, so that the first step's duration is known and pauses do not count. */
   mark(atMs: number): void {
     this.#recent.length = 0;

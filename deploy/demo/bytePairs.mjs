@@ -26,16 +26,21 @@ export function learnMerges(texts, count) {
   for (const text of texts) {
     for (const [word] of text.matchAll(words)) occurrences.set(word, (occurrences.get(word) ?? 0) + 1);
   }
-  const spelled = [...occurrences].map(([word, times]) => ({
-    symbols: [...Buffer.from(word, "utf8")].map((byte) => alphabet[byte]),
-    times,
-  }));
+  const pairs = new Map(); // "left right" → how often, and in which words
+  for (const [text, times] of occurrences) {
+    const word = { symbols: [...Buffer.from(text, "utf8")].map((byte) => alphabet[byte]), times };
+    tally(pairs, word, times);
+  }
   const merges = [];
   while (merges.length < count) {
-    const pair = mostFrequentPair(spelled);
-    if (!pair) break;
-    merges.push(pair);
-    for (const word of spelled) word.symbols = merged(word.symbols, pair);
+    const best = mostFrequent(pairs);
+    if (best === undefined) break;
+    merges.push(best.split(" "));
+    for (const word of [...pairs.get(best).words]) {
+      tally(pairs, word, -word.times);
+      word.symbols = merged(word.symbols, merges.at(-1));
+      tally(pairs, word, word.times);
+    }
   }
   return merges;
 }
@@ -73,20 +78,25 @@ export function tokenizerJson(merges, special) {
   };
 }
 
-function mostFrequentPair(spelled) {
-  const counts = new Map();
-  for (const { symbols, times } of spelled) {
-    for (let i = 1; i < symbols.length; i++) {
-      const pair = `${symbols[i - 1]} ${symbols[i]}`;
-      counts.set(pair, (counts.get(pair) ?? 0) + times);
-    }
+/** Adds a word's pairs to the counts, or takes them back. */
+function tally(pairs, word, times) {
+  for (let i = 1; i < word.symbols.length; i++) {
+    const key = `${word.symbols[i - 1]} ${word.symbols[i]}`;
+    const pair = pairs.get(key) ?? { times: 0, words: new Set() };
+    pair.times += times;
+    if (times > 0) pair.words.add(word);
+    else pair.words.delete(word);
+    pairs.set(key, pair);
   }
+}
+
+function mostFrequent(pairs) {
   let best;
   let most = 1; // a pair seen once is no pattern
-  for (const [pair, count] of counts) {
-    if (count > most || (count === most && best !== undefined && pair < best)) [best, most] = [pair, count];
+  for (const [pair, { times }] of pairs) {
+    if (times > most || (times === most && best !== undefined && pair < best)) [best, most] = [pair, times];
   }
-  return best?.split(" ");
+  return best;
 }
 
 function merged(symbols, [left, right]) {

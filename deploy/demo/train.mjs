@@ -13,8 +13,8 @@ import { OnnxEngine } from "../../dist/worker/engine/onnx/onnxEngine.js";
 import { buildModel } from "../../dist/worker/model/model.js";
 import { adamWStep, clipFactor, l2Norm } from "../../dist/worker/train/optimizer.js";
 import { learningRateAt } from "../../dist/worker/train/schedule.js";
-import { learnMerges, tokenizerJson } from "./bytePairs.mjs";
 import { composeCorpus } from "./corpus/compose.mjs";
+import { tokenizerFiles, vocabularySize } from "./tokenizer.mjs";
 
 const seed = 1;
 const steps = 280;
@@ -22,9 +22,6 @@ const batch = 12;
 const sequence = 128;
 /** Every n-th document is held out, to see what is learned and what is only remembered. */
 const heldOutEvery = 20;
-
-const special = ["<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>"];
-const vocabularySize = 1024;
 
 const config = {
   architectures: ["LlamaForCausalLM"],
@@ -49,29 +46,11 @@ const config = {
   torch_dtype: "float32",
 };
 
-const tokenizerConfig = {
-  tokenizer_class: "PreTrainedTokenizerFast",
-  bos_token: "<|bos|>",
-  eos_token: "<|eos|>",
-  pad_token: "<|pad|>",
-  additional_special_tokens: special.slice(3),
-  clean_up_tokenization_spaces: false,
-  model_max_length: 1024,
-  chat_template:
-    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}" +
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}" +
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}",
-};
-
 const directory = join(dirname(fileURLToPath(import.meta.url)), "model");
 mkdirSync(directory, { recursive: true });
 
 const documents = composeCorpus();
-const contents = documents.flatMap(({ text, messages }) =>
-  messages ? messages.map(({ content }) => content) : [text],
-);
-const merges = learnMerges(contents, vocabularySize - special.length - 256);
-const tokenizerFile = tokenizerJson(merges, special);
+const { tokenizerFile, tokenizerConfig } = tokenizerFiles();
 writeJson("tokenizer.json", tokenizerFile);
 writeJson("tokenizer_config.json", tokenizerConfig);
 writeJson("config.json", config);

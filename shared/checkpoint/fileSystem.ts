@@ -1,5 +1,6 @@
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import { CoordError } from "../errors.ts";
 
 /** A file being written. */
 export interface FileWriter {
@@ -10,7 +11,7 @@ export interface FileWriter {
   close(): Promise<void>;
 }
 
-/** Every operation that changes what is on disk. The seam at which tests inject faults and crashes. */
+/** Every operation that changes what is on disk, and its free space. The seam at which tests inject faults and crashes. */
 export interface FileSystem {
   /** Makes a directory and those above it; returns the topmost one made, if any. */
   makeDirectory(path: string): Promise<string | undefined>;
@@ -21,6 +22,8 @@ export interface FileSystem {
   syncDirectory(path: string): Promise<void>;
   /** Removes a file or a directory with its contents; nothing there is no error. */
   remove(path: string): Promise<void>;
+  /** Bytes that this user may still write to the file system of a path; undefined where it does not say. */
+  freeBytes(path: string): Promise<number | undefined>;
 }
 
 /** The host's own file system. */
@@ -48,7 +51,22 @@ export const hostFileSystem: FileSystem = {
     }
   },
   remove: (path) => rm(path, { recursive: true, force: true }),
+  async freeBytes(path) {
+    const { bavail, blocks, bsize } = await statfs(path);
+    // Some network and FUSE file systems report nothing at all.
+    return blocks === 0 ? undefined : bavail * bsize;
+  },
 };
+
+/** Throws STORAGE_FAILED, before anything is written, where `needed` bytes for `what` do not fit. */
+export async function requireSpace(fs: FileSystem, directory: string, needed: number, what: string): Promise<void> {
+  const free = await fs.freeBytes(directory).catch(() => undefined);
+  if (free === undefined || free >= needed) return;
+  throw new CoordError(
+    "STORAGE_FAILED",
+    `${what} needs ${needed} bytes, but ${free} bytes are free at ${directory}: free space there, or choose another directory or a smaller --save-total-limit.`,
+  );
+}
 
 /** Makes a directory whose own entry, and those of the directories made above it, survive a loss of power. */
 export async function makeDirectoryDurably(fs: FileSystem, path: string): Promise<void> {

@@ -12,13 +12,22 @@ export interface FileFacts {
 }
 
 /** Creates a file exclusively, writes, hashes and syncs it. Throws STORAGE_FAILED. */
-export async function writeDurably(fs: FileSystem, path: string, parts: readonly Uint8Array[]): Promise<FileFacts> {
-  const size = parts.reduce((sum, part) => sum + part.byteLength, 0);
+export function writeDurably(fs: FileSystem, path: string, parts: readonly Uint8Array[]): Promise<FileFacts> {
+  return streamDurably(fs, path, piecesOf(parts), sizeOf(parts));
+}
+
+/** The same for content that is made while it is written; `size` is what it will come to, for the message. */
+export async function streamDurably(
+  fs: FileSystem,
+  path: string,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  size: number,
+): Promise<FileFacts> {
   const hash = createHash("sha256");
   try {
     const writer = await fs.createFile(path);
     try {
-      for (const piece of piecesOf(parts)) {
+      for await (const piece of pieces) {
         hash.update(piece);
         await writer.write(piece);
       }
@@ -30,6 +39,11 @@ export async function writeDurably(fs: FileSystem, path: string, parts: readonly
     throw storageError(thrown, "write", path, size);
   }
   return { size, sha256: hash.digest("hex") };
+}
+
+/** Bytes of a file in pieces. */
+export function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.byteLength, 0);
 }
 
 /** SHA-256 (hex) that a file of these bytes would have. */

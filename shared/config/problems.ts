@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { columnProblems } from "../dataset/columns.ts";
 import { assertNever } from "../errors.ts";
 import type { RunConfig } from "./schema.ts";
 import type { Setting } from "./settings.ts";
@@ -71,7 +72,7 @@ export function contradictions(config: RunConfig): string[] {
         "where you trust everybody.",
     );
   }
-  return found;
+  return [...found, ...columnProblems(config.columns)];
 }
 
 function isLoopback(address: string): boolean {

@@ -1,3 +1,4 @@
+import { errorCatalogue } from "../errors.ts";
 import { defaultText } from "./flags.ts";
 import { type Setting, settings } from "./settings.ts";
 
@@ -12,6 +13,16 @@ export function configReference(): string {
       ),
     )
     .join("\n\n");
+}
+
+/** The error catalogue as one Markdown table, by exit code; the README holds exactly this text. */
+export function errorReference(): string {
+  const rows = Object.entries(errorCatalogue).sort(([, a], [, b]) => a.exitCode - b.exitCode);
+  return [
+    "| code | exit | meaning |",
+    "| --- | --- | --- |",
+    ...rows.map(([code, { exitCode, meaning }]) => `| \`${code}\` | ${exitCode} | ${meaning.replaceAll("|", "\\|")} |`),
+  ].join("\n");
 }
 
 function table(group: string, rows: readonly Setting[]): string {

@@ -68,8 +68,14 @@ export const runConfigSchema = z.strictObject({
   initAdapter: z.string().optional().describe("PEFT adapter directory whose weights a new run starts from."),
 
   // Data
-  data: z.string().optional().describe("Data set: json, jsonl or text file (default: the built-in demo's)."),
-  evalData: z.string().optional().describe("Held-out data set file."),
+  data: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      "Data set: json, jsonl, csv, parquet or text files (also .gz), globs or directories (default: the built-in demo's).",
+    ),
+  evalData: z.array(z.string().min(1)).min(1).optional().describe("Held-out data set, named like --data."),
   evalSplit: z
     .number()
     .min(0)
@@ -77,9 +83,19 @@ export const runConfigSchema = z.strictObject({
     .default(0)
     .describe("Fraction of the data set to hold out when no --eval-data is given."),
   format: z
-    .enum(["auto", "huatuo", "sharegpt", "openai", "alpaca", "text"])
+    .enum(["auto", "huatuo", "sharegpt", "openai", "alpaca", "prompt-completion", "swe", "text"])
     .default("auto")
-    .describe("Format of the rows."),
+    .describe("Format of the rows; auto tells each row apart by its keys."),
+  columns: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Names of the data set's own columns: instruction=question,output=answer."),
+  skipBadRows: z
+    .boolean()
+    .default(false)
+    .describe("Skip and count rows that cannot be read, instead of refusing the data set."),
+  maxTrainSamples: positiveInt.optional().describe("Samples to train on at most, the first ones (default: all)."),
+  maxEvalSamples: positiveInt.optional().describe("Samples to hold out at most (default: all)."),
   chatTemplate: z.string().default("auto").describe("Named chat template, or auto for the tokenizer's own."),
   maxLength: positiveInt.max(1_048_576).default(512).describe("Tokens per sample; longer ones are cut."),
   trainOnInputs: z.boolean().default(false).describe("Learn questions too, not answers alone."),

@@ -1,3 +1,5 @@
+import { bytesOfFloat32 } from "./bytes.ts";
+
 /** Sizes of the element types that the safetensors format knows, in bits (safetensors/src/tensor.rs, `Dtype`). */
 const bitsByDtype = new Map<string, number>([
   ["F4", 4],
@@ -74,3 +76,46 @@ function halfTable(): Uint32Array {
   halves = table;
   return table;
 }
+
+/** Writes float32 `source` into `target` as little-endian values of another type, rounded to nearest, ties to even. */
+export type Narrow = (source: Float32Array, target: Uint8Array) => void;
+
+/** How to write float32 values as F32, F16 or BF16; undefined for other element types. */
+export function narrowerOf(dtype: string): Narrow | undefined {
+  if (dtype === "F32") return (source, target) => target.set(bytesOfFloat32(source));
+  if (dtype === "BF16") return (source, target) => narrow16(source, target, toBfloat);
+  if (dtype === "F16") return (source, target) => narrow16(source, target, toHalf);
+  return undefined;
+}
+
+function narrow16(source: Float32Array, target: Uint8Array, toBits: (bits: number) => number): void {
+  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length);
+  for (let index = 0; index < bits.length; index++) {
+    const narrowed = toBits(bits[index]!);
+    target[2 * index] = narrowed & 0xff;
+    target[2 * index + 1] = narrowed >>> 8;
+  }
+}
+
+function toBfloat(bits: number): number {
+  // A NaN whose payload lies in the lower half would become infinite by cutting, and something else by rounding.
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+function toHalf(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520 and above round to infinity
+  if (magnitude >= 0x38800000) return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
+  // Below 2^-14: a whole number of units of 2^-24.
+  scratchBits[0] = magnitude;
+  const units = scratch[0]! * 2 ** 24;
+  const whole = Math.floor(units);
+  const rest = units - whole;
+  return sign | (rest > 0.5 || (rest === 0.5 && whole % 2 === 1) ? whole + 1 : whole);
+}
+
+const scratch = new Float32Array(1);
+const scratchBits = new Uint32Array(scratch.buffer);

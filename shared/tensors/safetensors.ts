@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { CoordError, type ErrorCode } from "../errors.ts";
 import { bytesOfFloat32 } from "./bytes.ts";
 import { widenerOf } from "./dtype.ts";
+import { encodeHeader } from "./encodeHeader.ts";
 import { elementCount } from "./layout.ts";
 import {
   headerLength,
@@ -20,8 +21,8 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** The tensor's values, row-major. F16 and BF16 are widened exactly; other types than F32 are refused. */
   readFloat32(name: string): Promise<Float32Array>;
-  /** The tensor's raw little-endian bytes. */
-  readBytes(name: string): Promise<Uint8Array>;
+  /** The tensor's raw little-endian bytes, or those from `from` (0 is its first) up to `to`. */
+  readBytes(name: string, from?: number, to?: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -75,26 +76,16 @@ export function safetensorsParts(
   tensors: readonly TensorToWrite[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array[] {
-  // Built as text: an object would move keys that look like numbers to the front.
-  const members: string[] = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
   const names = new Set(["__metadata__"]);
-  let offset = 0;
   for (const { name, shape, data } of tensors) {
     if (names.has(name)) throw new CoordError("INTERNAL", `Two tensors have the name ${JSON.stringify(name)}.`);
     names.add(name);
     if (elementCount(shape) !== data.length) {
       throw new CoordError("INTERNAL", `Tensor ${name} of shape [${shape}] was given ${data.length} values.`);
     }
-    const end = offset + data.byteLength;
-    members.push(`${JSON.stringify(name)}:{"dtype":"F32","shape":[${shape}],"data_offsets":[${offset},${end}]}`);
-    offset = end;
   }
-  const header = new TextEncoder().encode(`{${members.join(",")}}`);
-  // Padded with spaces so that the data starts at a multiple of 8, as the reference implementation writes it.
-  const padded = new Uint8Array(8 + Math.ceil(header.length / 8) * 8).fill(0x20);
-  new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
-  padded.set(header, 8);
-  return [padded, ...tensors.map(({ data }) => bytesOfFloat32(data))];
+  const announced = tensors.map(({ name, shape, data }) => ({ name, dtype: "F32", shape, bytes: data.byteLength }));
+  return [encodeHeader(announced, metadata), ...tensors.map(({ data }) => bytesOfFloat32(data))];
 }
 
 function openFile(
@@ -120,10 +111,10 @@ function openFile(
     entries,
     metadata,
     readFloat32: (name) => guarded(() => readFloat32(handle, name, entryOf(name))),
-    readBytes: (name) =>
+    readBytes: (name, from = 0, to) =>
       guarded(async () => {
         const { start, end } = entryOf(name);
-        return readRange(handle, new Uint8Array(end - start), start);
+        return readRange(handle, new Uint8Array((to ?? end - start) - from), start + from);
       }),
     close: () => handle.close(),
   };

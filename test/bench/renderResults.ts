@@ -16,6 +16,12 @@ export function renderResults(results: Results): string {
       `${formatNumber(machine.memoryBytes / 1024 ** 3)} GiB memory · ${machine.system} · Node ${machine.node} · ` +
       `load average before the first measurement ${machine.loadBefore.toFixed(2)}`,
     "",
+    ...(machine.loadBefore > machine.processors / 4
+      ? [
+          "The machine was not idle when the measurement began, so times are longer and scatter more than they would.",
+          "",
+        ]
+      : []),
     "Each figure is the median of the repetitions, with the smallest and the largest in parentheses.",
     "",
     ...(demo ? ["## Demo", "", "`coord launch` with the built-in model and data.", "", ...training(demo.cases)] : []),

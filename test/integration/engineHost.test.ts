@@ -1,5 +1,6 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { EngineHost } from "../../worker/engine/engineHost.ts";
 import { openOnnxEngine } from "../../worker/engine/onnx/openOnnxEngine.ts";
@@ -50,6 +51,22 @@ describe("an engine in its own thread", () => {
     expect(turns).toBeGreaterThan(0);
     await direct.dispose();
     await hosted.dispose();
+  });
+
+  it("lets the process end with its own exit code while it computes", async () => {
+    const script = `(async () => {
+      const { EngineHost } = await import(process.argv[1]);
+      const host = await EngineHost.start(JSON.parse(process.argv[2]));
+      const tokens = 8 * 300;
+      const batch = { batch: 8, sequence: 300, inputIds: new Int32Array(tokens), labels: new Int32Array(tokens) };
+      host.forwardBackward(batch, new Float32Array(host.layout.elements)).catch(() => {});
+      setTimeout(() => process.exit(7), 20);
+    })()`;
+    const options = JSON.stringify({ modelDirectory, trainable, threads: 1 });
+    const { exitCode, stderr } = await execa(process.execPath, ["-e", script, compiled, options], {
+      reject: false,
+    });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 7, stderr: "" });
   });
 
   it("keeps the code and the sentence of an error", async () => {

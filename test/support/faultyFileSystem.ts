@@ -56,6 +56,11 @@ export class FaultyFileSystem implements FileSystem {
     return this.#run(`remove ${path}`, () => hostFileSystem.remove(path));
   }
 
+  /** Changes nothing, so no fault happens here. */
+  freeBytes(path: string): Promise<number | undefined> {
+    return hostFileSystem.freeBytes(path);
+  }
+
   async createFile(path: string): ReturnType<FileSystem["createFile"]> {
     const writer = await this.#run(`createFile ${path}`, async () => {
       const created = await hostFileSystem.createFile(path);

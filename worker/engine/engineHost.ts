@@ -18,6 +18,9 @@ export interface EngineHostOptions {
   readonly threads: number;
 }
 
+/** Longest that the end of the process waits for a computation, in milliseconds. */
+const exitWaitMs = 30_000;
+
 /**
  * An engine in a thread of its own: tensor libraries block the thread that they are called from, and a worker has to
  * answer its coordinator while it computes.
@@ -28,6 +31,7 @@ export class EngineHost implements Engine {
   readonly #thread: Worker;
   readonly #parameters: Float32Array;
   readonly #gradient: Float32Array;
+  readonly #busy: Int32Array;
   readonly #waiting = new Map<number, Deferred<Answer>>();
   #description = "";
   #lastId = 0;
@@ -41,7 +45,7 @@ export class EngineHost implements Engine {
       host.#description = (await host.#answer(0)).description ?? "";
       return host;
     } catch (thrown) {
-      await host.#thread.terminate();
+      await host.#terminate();
       throw thrown;
     }
   }
@@ -50,9 +54,12 @@ export class EngineHost implements Engine {
     this.#model = model;
     this.layout = model.layout;
     const vector = () => new SharedArrayBuffer(Math.max(1, this.layout.elements) * Float32Array.BYTES_PER_ELEMENT);
-    const data: EngineThreadData = { ...options, parameters: vector(), gradient: vector() };
+    const busy = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    const data: EngineThreadData = { ...options, parameters: vector(), gradient: vector(), busy };
     this.#parameters = new Float32Array(data.parameters);
     this.#gradient = new Float32Array(data.gradient);
+    this.#busy = new Int32Array(busy).fill(1);
+    process.once("exit", this.#awaitIdle);
     const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
     this.#thread = new Worker(new URL(`./engineThread${extension}`, import.meta.url), { workerData: data });
     this.#thread.on("message", (response: EngineResponse) => this.#settle(response));
@@ -95,8 +102,18 @@ export class EngineHost implements Engine {
 
   async dispose(): Promise<void> {
     if (!this.#failure) await this.#call({ method: "dispose" });
+    await this.#terminate();
+  }
+
+  async #terminate(): Promise<void> {
+    process.removeListener("exit", this.#awaitIdle);
     await this.#thread.terminate();
   }
+
+  /** onnxruntime aborts the process when its thread is stopped in the middle of a computation: exit code 134. */
+  readonly #awaitIdle = () => {
+    if (!this.#failure) Atomics.wait(this.#busy, 0, 1, exitWaitMs);
+  };
 
   async #lossOf(call: EngineRequest["call"]): Promise<TokenLoss> {
     const { loss } = await this.#call(call);

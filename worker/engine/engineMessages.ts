@@ -10,6 +10,8 @@ export interface EngineThreadData {
   /** The flat vectors of parameters and gradients: shared, so that neither is copied between threads. */
   readonly parameters: SharedArrayBuffer;
   readonly gradient: SharedArrayBuffer;
+  /** One int32: 1 while the tensor library may be computing, else 0. */
+  readonly busy: SharedArrayBuffer;
 }
 
 /** One call at a time; the answer carries its number. */

@@ -12,6 +12,7 @@ if (!port) throw new CoordError("INTERNAL", "engineThread is the main file of a 
 const data = workerData as EngineThreadData;
 const parameters = new Float32Array(data.parameters);
 const gradient = new Float32Array(data.gradient);
+const busy = new Int32Array(data.busy);
 const ready = openOnnxEngine(data.modelDirectory, data.trainable, data.threads);
 
 // One after the other, in the order of arrival.
@@ -45,11 +46,14 @@ async function perform(engine: Engine, call: EngineRequest["call"]): Promise<Tok
 
 async function answer(id: number, run: () => Promise<Omit<Exclude<EngineResponse, { error: unknown }>, "id">>) {
   let response: EngineResponse;
+  Atomics.store(busy, 0, 1);
   try {
     response = { id, ...(await run()) };
   } catch (thrown) {
     const { code, message, stack = "" } = toCoordError(thrown);
     response = { id, error: { code, message, stack } };
   }
+  Atomics.store(busy, 0, 0);
+  Atomics.notify(busy, 0);
   port?.postMessage(response);
 }

@@ -1,7 +1,7 @@
-import { readFile, realpath, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { z } from "zod";
+import { realpath } from "node:fs/promises";
+import { join } from "node:path";
 import { CoordError } from "../../shared/errors.ts";
+import { isPresent, readModelJson, shardPaths } from "../../shared/tensors/modelFiles.ts";
 import { openSafetensors, type SafetensorsFile } from "../../shared/tensors/safetensors.ts";
 
 /** Where a weight lies. */
@@ -25,11 +25,15 @@ export interface Weights {
 /** The content of DIRECTORY/config.json. Throws CoordError MODEL_INVALID. */
 export async function readModelConfig(directory: string): Promise<{ content: unknown; path: string }> {
   const path = join(directory, "config.json");
-  if (!(await isPresent(directory))) throw invalid(`There is no model directory ${directory}`);
+  if (!(await isPresent(directory))) {
+    throw invalid(
+      `There is no model directory ${directory}; --model takes the path of a downloaded HuggingFace-format model`,
+    );
+  }
   if (!(await isPresent(path))) {
     throw invalid(`${directory} has no config.json, so it is not a HuggingFace-format model directory`);
   }
-  return { content: await readJson(path), path };
+  return { content: await readModelJson(path), path };
 }
 
 /** Opens the .safetensors files of a directory. `expected`: name and shape of each weight that is needed. */
@@ -64,39 +68,6 @@ export async function openWeights(
   }
 }
 
-const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
-
-async function shardPaths(directory: string): Promise<string[]> {
-  const single = join(directory, "model.safetensors");
-  if (await isPresent(single)) return [single];
-  const index = `${single}.index.json`;
-  if (await isPresent(index)) return indexedPaths(directory, index);
-  if (
-    (await isPresent(join(directory, "pytorch_model.bin"))) ||
-    (await isPresent(join(directory, "pytorch_model.bin.index.json")))
-  ) {
-    throw invalid(
-      `${directory} has its weights as pytorch_model.bin, a pickle that can run code when it is read; save the model again with save_pretrained(DIR, safe_serialization=True)`,
-    );
-  }
-  throw invalid(`${directory} has neither model.safetensors nor model.safetensors.index.json`);
-}
-
-async function indexedPaths(directory: string, index: string): Promise<string[]> {
-  const parsed = indexSchema.safeParse(await readJson(index));
-  if (!parsed.success) throw invalid(`${index} has no weight_map of names and files`);
-  const shards = [...new Set(Object.values(parsed.data.weight_map))].sort();
-  for (const shard of shards) {
-    if (shard !== basename(shard) || shard === ".." || shard.includes("\\")) {
-      throw invalid(`${index} names the file ${JSON.stringify(shard)}, which is not in the model directory`);
-    }
-    if (!(await isPresent(join(directory, shard)))) {
-      throw invalid(`${index} names ${shard}, which ${directory} has not; copy or download it again`);
-    }
-  }
-  return shards.map((shard) => join(directory, shard));
-}
-
 function check(
   directory: string,
   expected: ReadonlyMap<string, readonly number[]>,
@@ -120,22 +91,6 @@ function check(
       throw invalid(`${name} in ${directory} has dtype ${found.dtype}; F32, F16 and BF16 can be trained on`);
     }
   }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, "utf8"));
-  } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new CoordError("MODEL_INVALID", `${path} cannot be read as JSON: ${reason}.`, { cause: thrown });
-  }
-}
-
-async function isPresent(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 const invalid = (sentence: string) => new CoordError("MODEL_INVALID", `${sentence}.`);

@@ -1,9 +1,13 @@
-import { constants, createReadStream } from "node:fs";
+import { constants, createReadStream, type ReadStream } from "node:fs";
 import { access, stat } from "node:fs/promises";
+import { createGunzip } from "node:zlib";
 import { CoordError } from "../../../shared/errors.ts";
+import { isGzip } from "./dataKind.ts";
 
 /** Bytes of one row; a longer one is a file of another kind, and would not fit in memory beside the others. */
 export const maxRowBytes = 64 * 1024 * 1024;
+
+const chunkBytes = 1024 * 1024;
 
 /** Size and time of a data file, to notice when it changes while it is read. */
 export interface DataFileState {
@@ -28,11 +32,11 @@ export async function inspectDataFile(path: string): Promise<DataFileState> {
   return { size: found.size, modifiedMs: found.mtimeMs };
 }
 
-/** The bytes of the file without a leading byte-order mark, in chunks. Throws DATA_INVALID where it cannot be read. */
+/** The bytes of the file, decompressed and without a leading byte-order mark, in chunks. Throws DATA_INVALID. */
 export async function* readDataBytes(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
   let first = true;
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal }) as AsyncIterable<Buffer>) {
+    for await (const chunk of (await isGzip(path)) ? gunzip(path, signal) : open(path, signal)) {
       // A read of at least 3 bytes is the rule; a file so short that it is not holds no row either.
       const marked = first && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf;
       first = false;
@@ -41,6 +45,22 @@ export async function* readDataBytes(path: string, signal: AbortSignal): AsyncGe
   } catch (thrown) {
     signal.throwIfAborted();
     throw thrown instanceof CoordError ? thrown : unreadable(path, thrown);
+  }
+}
+
+function open(path: string, signal: AbortSignal): ReadStream {
+  return createReadStream(path, { highWaterMark: chunkBytes, signal });
+}
+
+async function* gunzip(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const source = open(path, signal);
+  const output = createGunzip({ chunkSize: chunkBytes });
+  source.once("error", (error) => output.destroy(error));
+  try {
+    yield* source.pipe(output) as AsyncIterable<Buffer>;
+  } finally {
+    source.destroy();
+    output.destroy();
   }
 }
 

@@ -1,6 +1,6 @@
 import { CoordError } from "../../../shared/errors.ts";
 import { maxRowBytes, readDataBytes } from "./dataFile.ts";
-import { type RawRow, rowTooLong } from "./readLines.ts";
+import type { RawRow } from "./readLines.ts";
 
 const code = (character: string): number => character.charCodeAt(0);
 const quote = code('"');
@@ -27,7 +27,11 @@ export async function* readArray(path: string, signal: AbortSignal): AsyncGenera
 
   const fail = (problem: string) => new CoordError("DATA_INVALID", `${path}, line ${line}: ${problem}.`);
   const finish = (): RawRow => {
-    const row = { line: elementLine, bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts) };
+    const tooLong = elementBytes > maxRowBytes;
+    const row = {
+      line: elementLine,
+      bytes: tooLong ? undefined : parts.length === 1 ? parts[0]! : Buffer.concat(parts),
+    };
     parts = [];
     elementBytes = 0;
     elementLine = 0;
@@ -74,7 +78,7 @@ export async function* readArray(path: string, signal: AbortSignal): AsyncGenera
     if (elementLine !== 0) {
       parts.push(chunk.subarray(start));
       elementBytes += chunk.length - start;
-      if (elementBytes > maxRowBytes) throw rowTooLong(path, elementLine);
+      if (elementBytes > maxRowBytes) parts = [];
     }
   }
   if (depth !== -1) throw fail("the file ends inside the JSON array; is it cut short?");

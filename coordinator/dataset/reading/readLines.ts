@@ -1,17 +1,10 @@
-import type { Row } from "../../../shared/dataset/formats/rowFormat.ts";
 import { CoordError } from "../../../shared/errors.ts";
 import { maxRowBytes, readDataBytes } from "./dataFile.ts";
 
-/** A piece of a data file and the line, from 1, that it begins on. */
+/** A piece of a data file and the line, from 1, that it begins on; no bytes where it is longer than a row may be. */
 export interface RawRow {
   readonly line: number;
-  readonly bytes: Buffer;
-}
-
-/** One row of a data set and the line, from 1, that it begins on. */
-export interface DataRow {
-  readonly line: number;
-  readonly row: Row;
+  readonly bytes: Buffer | undefined;
 }
 
 const newline = 0x0a;
@@ -21,21 +14,27 @@ export async function* readLines(path: string, signal: AbortSignal): AsyncGenera
   let line = 1;
   let carried: Buffer[] = [];
   let carriedBytes = 0;
+  const carry = (rest: Buffer) => {
+    carriedBytes += rest.length;
+    if (carriedBytes > maxRowBytes) carried = [];
+    else if (rest.length > 0) carried.push(rest);
+  };
+  const finish = (): RawRow => {
+    const bytes = carriedBytes > maxRowBytes ? undefined : carried.length === 1 ? carried[0]! : Buffer.concat(carried);
+    carried = [];
+    carriedBytes = 0;
+    return { line: line++, bytes };
+  };
   for await (const chunk of readDataBytes(path, signal)) {
     let start = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-      const rest = chunk.subarray(start, end);
-      yield { line, bytes: carried.length === 0 ? rest : Buffer.concat([...carried, rest]) };
-      carried = [];
-      carriedBytes = 0;
+      carry(chunk.subarray(start, end));
+      yield finish();
       start = end + 1;
-      line++;
     }
-    if (start < chunk.length) carried.push(chunk.subarray(start));
-    carriedBytes += chunk.length - start;
-    if (carriedBytes > maxRowBytes) throw rowTooLong(path, line);
+    carry(chunk.subarray(start));
   }
-  if (carriedBytes > 0) yield { line, bytes: Buffer.concat(carried) };
+  if (carriedBytes > 0) yield finish();
 }
 
 export function rowTooLong(path: string, line: number): CoordError {

@@ -1,4 +1,4 @@
-import { readTurns } from "./readTurns.ts";
+import { readMessages } from "./readTurns.ts";
 import type { RowFormat } from "./rowFormat.ts";
 
 /** OpenAI chat: `{"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}`. */
@@ -6,11 +6,5 @@ export const openai: RowFormat = {
   name: "openai",
   shape: '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
   matches: (row) => Object.hasOwn(row, "messages"),
-  read: (row) =>
-    readTurns(row, "messages", "role", "content", {
-      user: "user",
-      assistant: "assistant",
-      system: "system",
-      developer: "system",
-    }),
+  read: (row) => ({ messages: readMessages(row, "messages") }),
 };

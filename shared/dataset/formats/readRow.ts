@@ -3,18 +3,26 @@ import type { Conversation } from "../conversation.ts";
 import { alpaca } from "./alpaca.ts";
 import { huatuo } from "./huatuo.ts";
 import { openai } from "./openai.ts";
+import { promptCompletion } from "./promptCompletion.ts";
 import { type Row, type RowFormat, RowProblem } from "./rowFormat.ts";
 import { sharegpt } from "./sharegpt.ts";
+import { swe } from "./swe.ts";
 import { text } from "./text.ts";
 
 /** Every known format, in the order in which a row is compared with them. */
-export const rowFormats: readonly RowFormat[] = [huatuo, sharegpt, openai, alpaca, text];
+export const rowFormats: readonly RowFormat[] = [huatuo, sharegpt, openai, alpaca, promptCompletion, swe, text];
+
+/** A row's conversation and the name of the format that it was in. */
+export interface ReadRow {
+  readonly format: string;
+  readonly conversation: Conversation;
+}
 
 /**
  * Turns one row into a conversation. `format` is a format's name, or "auto" for the first one whose keys the row has;
  * `where` is "FILE, line N". Throws DATA_INVALID naming the place, the keys found and the formats known.
  */
-export function readRow(row: Row, format: string, where: string): Conversation {
+export function readRow(row: Row, format: string, where: string): ReadRow {
   const wanted = rowFormats.filter((candidate) => format === "auto" || candidate.name === format);
   const match = wanted.find((candidate) => candidate.matches(row));
   if (match === undefined) {
@@ -25,7 +33,7 @@ export function readRow(row: Row, format: string, where: string): Conversation {
     );
   }
   try {
-    return match.read(row);
+    return { format: match.name, conversation: match.read(row) };
   } catch (thrown) {
     if (!(thrown instanceof RowProblem)) throw thrown;
     throw new CoordError(

@@ -1,9 +1,9 @@
-import type { Conversation } from "../conversation.ts";
+import type { Conversation, Message } from "../conversation.ts";
 
 /** One row of a data set: an object of the JSON file. Read keys with `field`, because a key may be `__proto__`. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** One way to write a dialogue down. A new format is one file with one of these, and a line in detectFormat.ts. */
+/** One way to write a dialogue down. A new format is one file with one of these, and an entry in readRow.ts. */
 export interface RowFormat {
   readonly name: string;
   /** What a row looks like, for messages: "`data`: [\"问：…\", \"答：…\"]". */
@@ -34,6 +34,17 @@ export function textField(row: Row, key: string, where: string): string {
   const value = field(row, key);
   if (typeof value !== "string") throw new RowProblem(`has ${kindOf(value)} instead of text in ${where}`);
   return value;
+}
+
+/** The row's text under `key`; empty where it has none. */
+export function optionalText(row: Row, key: string): string {
+  return (field(row, key) ?? "") === "" ? "" : textField(row, key, key);
+}
+
+/** The message of the row's optional `system` text. */
+export function systemMessage(row: Row): Message[] {
+  const system = optionalText(row, "system");
+  return system === "" ? [] : [{ role: "system", content: system }];
 }
 
 /** "a number", "an array", "nothing": what a value is, for messages. */

@@ -19,21 +19,22 @@ const fail = (error: Error) => {
 };
 const session: TrainingSession = new TrainingSession({
   runId: benchRunId,
-  worldSize: workers,
+  nodes: 1,
+  gpus: workers,
   plan: { configJson: "{}", slots: workers, groupSize: workers, datasetSize: 1n, maxSteps: 1n },
   clock: systemClock,
   heartbeatTimeoutMs: 60_000,
-  start: { step: 0, evaluate: false },
-  seedable: true,
+  start: { step: 0, seedable: true, adopt: false },
   nextGeneration: () => 1n,
   events: {
+    duesAt: () => ({ save: false, evaluate: false, finish: false }),
     onCommit(step) {
       collective.takeResult(step);
-      return { save: false, evaluate: false, finish: false };
     },
     onGeneration() {},
     onMemberLost() {},
     onWaiting() {},
+    onAdopted() {},
     onFailure: fail,
     onStateLost: async () => 0,
     holdsState: () => false,

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/agent.proto.
  */
 export const file_coord_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChRjb29yZC92MS9hZ2VudC5wcm90bxIIY29vcmQudjEieAoPUmVnaXN0ZXJSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIRCglub2RlX3JhbmsYAiABKA0SEwoLaW5jYXJuYXRpb24YAyABKAkSDAoEaG9zdBgEIAEoCRILCgNwaWQYBSABKA0SEgoKcHJvY2Vzc29ycxgGIAEoDSJqChBSZWdpc3RlclJlc3BvbnNlEiYKBXN0YXJ0GAEgASgLMhUuY29vcmQudjEuU3RhcnRXb3JrZXJIABIlCgRzdG9wGAIgASgLMhUuY29vcmQudjEuU3RvcFdvcmtlcnNIAEIHCgVvcmRlciKjAQoLU3RhcnRXb3JrZXISEgoKbG9jYWxfcmFuaxgBIAEoDRIPCgdhdHRlbXB0GAIgASgNEjsKC2Vudmlyb25tZW50GAMgAygLMiYuY29vcmQudjEuU3RhcnRXb3JrZXIuRW52aXJvbm1lbnRFbnRyeRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVQoLU3RvcFdvcmtlcnMSFwoKbG9jYWxfcmFuaxgBIAEoDUgAiAEBEhAKCGdyYWNlX21zGAIgASgNEgwKBGV4aXQYAyABKAhCDQoLX2xvY2FsX3JhbmsipwEKEVJlcG9ydEV4aXRSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIRCglub2RlX3JhbmsYAiABKA0SEwoLaW5jYXJuYXRpb24YAyABKAkSEgoKbG9jYWxfcmFuaxgEIAEoDRIPCgdhdHRlbXB0GAUgASgNEhEKCWV4aXRfY29kZRgGIAEoBRIOCgZzaWduYWwYByABKAkSEgoKbGFzdF9saW5lcxgIIAEoCSIUChJSZXBvcnRFeGl0UmVzcG9uc2UyoQEKDEFnZW50U2VydmljZRJDCghSZWdpc3RlchIZLmNvb3JkLnYxLlJlZ2lzdGVyUmVxdWVzdBoaLmNvb3JkLnYxLlJlZ2lzdGVyUmVzcG9uc2UwARJMCgpSZXBvcnRFeGl0EhsuY29vcmQudjEuUmVwb3J0RXhpdFJlcXVlc3QaHC5jb29yZC52MS5SZXBvcnRFeGl0UmVzcG9uc2UiA5ACAmIGcHJvdG8z");
+  fileDesc("ChRjb29yZC92MS9hZ2VudC5wcm90bxIIY29vcmQudjEiogEKD1JlZ2lzdGVyUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJbm9kZV9yYW5rGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgJEgwKBGhvc3QYBCABKAkSCwoDcGlkGAUgASgNEhIKCnByb2Nlc3NvcnMYBiABKA0SKAoHcnVubmluZxgHIAMoCzIXLmNvb3JkLnYxLlJ1bm5pbmdXb3JrZXIiNAoNUnVubmluZ1dvcmtlchISCgpsb2NhbF9yYW5rGAEgASgNEg8KB2F0dGVtcHQYAiABKA0iagoQUmVnaXN0ZXJSZXNwb25zZRImCgVzdGFydBgBIAEoCzIVLmNvb3JkLnYxLlN0YXJ0V29ya2VySAASJQoEc3RvcBgCIAEoCzIVLmNvb3JkLnYxLlN0b3BXb3JrZXJzSABCBwoFb3JkZXIiowEKC1N0YXJ0V29ya2VyEhIKCmxvY2FsX3JhbmsYASABKA0SDwoHYXR0ZW1wdBgCIAEoDRI7CgtlbnZpcm9ubWVudBgDIAMoCzImLmNvb3JkLnYxLlN0YXJ0V29ya2VyLkVudmlyb25tZW50RW50cnkaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlUKC1N0b3BXb3JrZXJzEhcKCmxvY2FsX3JhbmsYASABKA1IAIgBARIQCghncmFjZV9tcxgCIAEoDRIMCgRleGl0GAMgASgIQg0KC19sb2NhbF9yYW5rIqcBChFSZXBvcnRFeGl0UmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJbm9kZV9yYW5rGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgJEhIKCmxvY2FsX3JhbmsYBCABKA0SDwoHYXR0ZW1wdBgFIAEoDRIRCglleGl0X2NvZGUYBiABKAUSDgoGc2lnbmFsGAcgASgJEhIKCmxhc3RfbGluZXMYCCABKAkiFAoSUmVwb3J0RXhpdFJlc3BvbnNlMqEBCgxBZ2VudFNlcnZpY2USQwoIUmVnaXN0ZXISGS5jb29yZC52MS5SZWdpc3RlclJlcXVlc3QaGi5jb29yZC52MS5SZWdpc3RlclJlc3BvbnNlMAESTAoKUmVwb3J0RXhpdBIbLmNvb3JkLnYxLlJlcG9ydEV4aXRSZXF1ZXN0GhwuY29vcmQudjEuUmVwb3J0RXhpdFJlc3BvbnNlIgOQAgJiBnByb3RvMw");
 
 /**
  * Presents a node.
@@ -59,6 +59,13 @@ export type RegisterRequest = Message<"coord.v1.RegisterRequest"> & {
    * @generated from field: uint32 processors = 6;
    */
   processors: number;
+
+  /**
+   * Workers that the agent has running: those of an earlier connection, or of an earlier coordinator.
+   *
+   * @generated from field: repeated coord.v1.RunningWorker running = 7;
+   */
+  running: RunningWorker[];
 };
 
 /**
@@ -67,6 +74,34 @@ export type RegisterRequest = Message<"coord.v1.RegisterRequest"> & {
  */
 export const RegisterRequestSchema: GenMessage<RegisterRequest> = /*@__PURE__*/
   messageDesc(file_coord_v1_agent, 0);
+
+/**
+ * A worker process that an agent has running.
+ *
+ * @generated from message coord.v1.RunningWorker
+ */
+export type RunningWorker = Message<"coord.v1.RunningWorker"> & {
+  /**
+   * Index of the worker on the node, from 0.
+   *
+   * @generated from field: uint32 local_rank = 1;
+   */
+  localRank: number;
+
+  /**
+   * Which start of this place it is.
+   *
+   * @generated from field: uint32 attempt = 2;
+   */
+  attempt: number;
+};
+
+/**
+ * Describes the message coord.v1.RunningWorker.
+ * Use `create(RunningWorkerSchema)` to create a new message.
+ */
+export const RunningWorkerSchema: GenMessage<RunningWorker> = /*@__PURE__*/
+  messageDesc(file_coord_v1_agent, 1);
 
 /**
  * An order to an agent.
@@ -103,7 +138,7 @@ export type RegisterResponse = Message<"coord.v1.RegisterResponse"> & {
  * Use `create(RegisterResponseSchema)` to create a new message.
  */
 export const RegisterResponseSchema: GenMessage<RegisterResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 1);
+  messageDesc(file_coord_v1_agent, 2);
 
 /**
  * Start a worker process.
@@ -138,7 +173,7 @@ export type StartWorker = Message<"coord.v1.StartWorker"> & {
  * Use `create(StartWorkerSchema)` to create a new message.
  */
 export const StartWorkerSchema: GenMessage<StartWorker> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 2);
+  messageDesc(file_coord_v1_agent, 3);
 
 /**
  * End worker processes: SIGTERM, grace, SIGKILL.
@@ -173,7 +208,7 @@ export type StopWorkers = Message<"coord.v1.StopWorkers"> & {
  * Use `create(StopWorkersSchema)` to create a new message.
  */
 export const StopWorkersSchema: GenMessage<StopWorkers> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 3);
+  messageDesc(file_coord_v1_agent, 4);
 
 /**
  * The end of a worker process.
@@ -243,7 +278,7 @@ export type ReportExitRequest = Message<"coord.v1.ReportExitRequest"> & {
  * Use `create(ReportExitRequestSchema)` to create a new message.
  */
 export const ReportExitRequestSchema: GenMessage<ReportExitRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 4);
+  messageDesc(file_coord_v1_agent, 5);
 
 /**
  * Acknowledges a report.
@@ -258,7 +293,7 @@ export type ReportExitResponse = Message<"coord.v1.ReportExitResponse"> & {
  * Use `create(ReportExitResponseSchema)` to create a new message.
  */
 export const ReportExitResponseSchema: GenMessage<ReportExitResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 5);
+  messageDesc(file_coord_v1_agent, 6);
 
 /**
  * One agent per node starts and watches that node's workers on the coordinator's word.

@@ -1,0 +1,24 @@
+import { readFile } from "node:fs/promises";
+import type { StepFigures } from "./stepMeter.ts";
+
+/** The steps in a metrics file, the last entry of each, in order. Lines that are damaged are left out. */
+export async function readStepFigures(path: string): Promise<StepFigures[]> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const byStep = new Map<number, StepFigures>();
+  for (const line of text.split("\n")) {
+    const figures = parse(line);
+    if (figures) byStep.set(figures.step, figures);
+  }
+  return [...byStep.values()].sort((a, b) => a.step - b.step);
+}
+
+/** A crash may have cut the last line short. */
+function parse(line: string): StepFigures | undefined {
+  try {
+    const value = JSON.parse(line) as Partial<StepFigures>;
+    const complete = [value.step, value.loss, value.learningRate, value.gradientNorm].every(Number.isFinite);
+    return complete ? (value as StepFigures) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,48 @@
+/** What a plan knows of a data set. */
+export interface DataFacts {
+  readonly trainSize: number;
+  readonly evaluationSize: number;
+  /** Mean of the training samples. */
+  readonly tokensPerSample?: number;
+  /** Tokens of the longest sample that was looked at. */
+  readonly longest?: number;
+  /** How it is known: counted, estimated from a sample of the rows, or given by the user. */
+  readonly source: DataSource;
+}
+
+export type DataSource =
+  /** The token cache has the samples. */
+  | { readonly kind: "cache" }
+  /** All rows were counted, and some of them tokenized. */
+  | { readonly kind: "sample"; readonly rows: number; readonly sampled: number; readonly standardError: number }
+  /** --samples. */
+  | { readonly kind: "given" };
+
+/** What tokenizing some rows has shown. */
+export interface RowSample {
+  /** Rows of the whole data set. */
+  readonly rows: number;
+  /** Tokens of each sampled row that gives a sample. */
+  readonly lengths: readonly number[];
+  /** Sampled rows that give none: nothing to learn, or all of it cut away. */
+  readonly dropped: number;
+}
+
+/** Carries what holds for the sampled rows over to all of them. */
+export function estimateSamples({ rows, lengths, dropped }: RowSample) {
+  const sampled = lengths.length + dropped;
+  const mean = lengths.reduce((total, length) => total + length, 0) / Math.max(1, lengths.length);
+  const variance =
+    lengths.reduce((total, length) => total + (length - mean) ** 2, 0) / Math.max(1, lengths.length - 1);
+  return {
+    samples: sampled === 0 ? 0 : Math.round((rows * lengths.length) / sampled),
+    tokensPerSample: mean,
+    longest: lengths.reduce((longest, length) => Math.max(longest, length), 0),
+    source: {
+      kind: "sample",
+      rows,
+      sampled,
+      standardError: sampled === rows ? 0 : Math.sqrt(variance / Math.max(1, lengths.length)),
+    } as const,
+  };
+}

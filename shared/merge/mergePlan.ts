@@ -1,0 +1,117 @@
+import { type LoraModule, weightOf } from "../checkpoint/loraModules.ts";
+import { CoordError } from "../errors.ts";
+import { bitsPerElement } from "../tensors/dtype.ts";
+import { elementCount } from "../tensors/layout.ts";
+
+/** The element types that can be computed with. */
+export const floatTypes = ["F32", "F16", "BF16"] as const;
+export type FloatType = (typeof floatTypes)[number];
+
+/** One tensor of the base model. */
+export interface BaseTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
+/** One tensor of the merged model. */
+export interface MergedTensor extends BaseTensor {
+  readonly bytes: number;
+  /** The base tensor that its values come from. */
+  readonly source: BaseTensor;
+  /** What is added to it. */
+  readonly lora?: LoraModule;
+}
+
+export interface MergePlan {
+  /** The files in order; each has at least one tensor. */
+  readonly shards: readonly { readonly file: string; readonly tensors: readonly MergedTensor[] }[];
+  /** Bytes of all tensors. */
+  readonly totalBytes: number;
+  /** The output head shared the embedding's weight and has its own now. */
+  readonly untied: boolean;
+}
+
+const head = "lm_head";
+const embedding = "model.embed_tokens.weight";
+
+/**
+ * Decides what the merged model consists of: the base's tensors in the base's order, with an adapter where `modules`
+ * has one, in files of at most `maxShardBytes` (a larger tensor has a file of its own). `dtype` undefined keeps each
+ * tensor's own. Throws ADAPTER_INVALID where the adapter does not fit, MODEL_INVALID where weights cannot be added to.
+ */
+export function planMerge(
+  base: readonly BaseTensor[],
+  modules: readonly LoraModule[],
+  { dtype, maxShardBytes }: { readonly dtype: FloatType | undefined; readonly maxShardBytes: number },
+): MergePlan {
+  const adapters = new Map(modules.map((lora) => [weightOf(lora.module), lora]));
+  const names = new Set(base.map(({ name }) => name));
+  const merged = base.map((source) => mergedTensor(source, source.name, adapters.get(source.name), dtype));
+  const tied = base.find(({ name }) => name === embedding);
+  const headAdapter = adapters.get(weightOf(head));
+  const untied = headAdapter !== undefined && !names.has(weightOf(head)) && tied !== undefined;
+  // Adding to the shared matrix would change the embedding too.
+  if (untied) merged.push(mergedTensor(tied, weightOf(head), headAdapter, dtype));
+  for (const weight of adapters.keys()) {
+    if (!merged.some(({ name }) => name === weight)) {
+      throw new CoordError(
+        "ADAPTER_INVALID",
+        `The adapter changes ${weight}, which the base model has not; name the model it was trained on with --model.`,
+      );
+    }
+  }
+  const groups = intoGroups(merged, maxShardBytes);
+  return {
+    shards: groups.map((tensors, index) => ({ file: fileName(index, groups.length), tensors })),
+    totalBytes: merged.reduce((sum, { bytes }) => sum + bytes, 0),
+    untied,
+  };
+}
+
+function mergedTensor(
+  source: BaseTensor,
+  name: string,
+  lora: LoraModule | undefined,
+  wanted: FloatType | undefined,
+): MergedTensor {
+  const isFloat = (floatTypes as readonly string[]).includes(source.dtype);
+  if (lora) {
+    if (!isFloat) {
+      throw new CoordError(
+        "MODEL_INVALID",
+        `${source.name} of the base model has dtype ${source.dtype}: an adapter can be merged into F32, F16 and BF16 weights only; name the original model with --model.`,
+      );
+    }
+    const [out, into] = [lora.up.shape[0], lora.down.shape[1]];
+    if (source.shape.length !== 2 || source.shape[0] !== out || source.shape[1] !== into) {
+      throw new CoordError(
+        "ADAPTER_INVALID",
+        `The adapter of ${lora.module} is for a weight of shape [${out},${into}], but the base model's has [${source.shape}]; name the model it was trained on with --model.`,
+      );
+    }
+  }
+  const dtype = isFloat && wanted !== undefined ? wanted : source.dtype;
+  const bytes = (elementCount(source.shape) * bitsPerElement(dtype)!) / 8;
+  return { name, dtype, shape: source.shape, bytes, source, ...(lora ? { lora } : {}) };
+}
+
+function intoGroups(tensors: readonly MergedTensor[], maxBytes: number): MergedTensor[][] {
+  const groups: MergedTensor[][] = [];
+  let room = -1;
+  for (const tensor of tensors) {
+    if (tensor.bytes > room) {
+      groups.push([]);
+      room = maxBytes;
+    }
+    groups.at(-1)!.push(tensor);
+    room -= tensor.bytes;
+  }
+  return groups;
+}
+
+/** As transformers names them: `model.safetensors`, or `model-00001-of-00003.safetensors`. */
+function fileName(index: number, count: number): string {
+  const five = (value: number) => String(value).padStart(5, "0");
+  return count === 1 ? "model.safetensors" : `model-${five(index + 1)}-of-${five(count)}.safetensors`;
+}

@@ -1,0 +1,40 @@
+import type { WorkerMemory } from "../../shared/plan/modelFacts.ts";
+import { estimateMemory } from "./memory.ts";
+import type { Model } from "./model.ts";
+
+const floatBytes = 4;
+/** Parameters and two moments, before the step and after it (worker/train/heldState.ts). */
+const heldVectors = 6;
+/** A gradient being computed, one being uploaded, and the sum of all that comes back. */
+const exchangedVectors = 3;
+
+/** More samples than this never make a micro-batch. */
+const maxBatch = 4096;
+
+/** Predicted peak of one worker process: its engine, and what training keeps beside it. */
+export function workerMemory(model: Model, batch: number, sequence: number): WorkerMemory {
+  const { weights, trainable, activations, workspace, total } = estimateMemory(model, batch, sequence);
+  const vector = floatBytes * model.layout.elements;
+  return {
+    batch,
+    weights,
+    trainable: trainable + exchangedVectors * vector,
+    optimizer: heldVectors * vector,
+    activations,
+    workspace,
+    total: total + (exchangedVectors + heldVectors) * vector,
+  };
+}
+
+/** The largest micro-batch whose peak stays within `limitBytes`; undefined when not even one sample does. */
+export function largestBatch(model: Model, sequence: number, limitBytes: number): WorkerMemory | undefined {
+  const fits = (batch: number) => workerMemory(model, batch, sequence).total <= limitBytes;
+  if (!fits(1)) return undefined;
+  let [low, high] = [1, maxBatch + 1];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return workerMemory(model, low, sequence);
+}
