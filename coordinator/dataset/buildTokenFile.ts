@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import type { TokenFileHeader } from "../../shared/dataset/tokenFileFormat.ts";
 import { TokenFileWriter } from "../../shared/dataset/tokenFileWriter.ts";
@@ -10,6 +9,7 @@ import { createEncoder, type Encoder, type EncoderSetup } from "./encoder.ts";
 import { type DataFile, expectUnchanged } from "./fingerprint.ts";
 import { holdOut, samplesNeeded } from "./holdOut.ts";
 import { readConversations } from "./readConversations.ts";
+import { threadsFor } from "./threadsFor.ts";
 
 /** Reading counts bytes; tokenizing counts rows, whose total is not known for every kind of file; saving counts samples. */
 export interface PrepareProgress {
@@ -104,10 +104,8 @@ async function appendFiles(building: Building, files: readonly DataFile[], limit
 async function appendFile(building: Building, file: DataFile, limit: number, onProgress: () => void): Promise<void> {
   const { counter, counts, encoder, job, setup, writer } = building;
   const wanted = writer.samples + limit;
-  // A few thousand rows take less time than threads need to start; each thread holds a tokenizer, up to 200 MB of it.
-  const threads = file.state.size < 4 * 1024 * 1024 ? 0 : Math.min(availableParallelism(), 8);
   const rows = readConversations(file, job.config, job.signal);
-  for await (const batch of encodeRows(rows, encoder, setup, threads > 1 ? threads : 0, job.signal)) {
+  for await (const batch of encodeRows(rows, encoder, setup, threadsFor(file.state.size), job.signal)) {
     for (const { row, outcome } of batch) {
       counts.rows++;
       if (typeof outcome === "object" && "problem" in outcome) {

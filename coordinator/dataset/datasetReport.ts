@@ -15,14 +15,13 @@ const reportSchema = z.object({
 /** What was found in a data set; kept beside its token file, which says nothing about where its samples came from. */
 export type DatasetReport = Readonly<z.infer<typeof reportSchema>>;
 
-/** Problems that are kept. */
-const maxProblems = 3;
-
-/** Counts rows while they are read. */
+/** Counts rows while they are read, and keeps the first few problems. */
 export class ReportCounter {
   readonly #formats = new Map<string, number>();
   readonly #problems: string[] = [];
   #badRows = 0;
+
+  constructor(private readonly maxProblems = 3) {}
 
   addRow(format: string): void {
     this.#formats.set(format, (this.#formats.get(format) ?? 0) + 1);
@@ -30,7 +29,7 @@ export class ReportCounter {
 
   addBadRow(problem: string): void {
     this.#badRows++;
-    if (this.#problems.length < maxProblems) this.#problems.push(problem);
+    if (this.#problems.length < this.maxProblems) this.#problems.push(problem);
   }
 
   get badRows(): number {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { CoordError } from "../../shared/errors.ts";
-import { type DataFileState, firstCharacter, inspectDataFile, readDataBytes, unreadable } from "./reading/dataFile.ts";
-import { isGzip, kindOfData } from "./reading/dataKind.ts";
+import { type DataFileState, inspectDataFile, unreadable } from "./reading/dataFile.ts";
+import { isGzip } from "./reading/dataKind.ts";
+import { identifyFile } from "./reading/identifyFile.ts";
 import type { ReadableFile } from "./reading/readDataSet.ts";
 import { countParquetRows } from "./reading/readParquet.ts";
 
@@ -21,8 +22,8 @@ export async function fingerprint(
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<DataFile> {
   const state = await inspectDataFile(path);
-  const first = await findFirstCharacter(path, signal);
-  const kind = await kindOfData(path, first);
+  const readable = await identifyFile(path, signal);
+  const { kind, array } = readable;
   const hash = createHash("sha256");
   let done = 0;
   let lines = 0;
@@ -39,22 +40,13 @@ export async function fingerprint(
     signal.throwIfAborted();
     throw unreadable(path, thrown);
   }
-  const array = kind === "json" && first === "[";
   const isLines = kind === "json" && !array && !(await isGzip(path));
   const rows =
     kind === "parquet" ? await countParquetRows(path) : isLines ? lines + (last === newline ? 0 : 1) : undefined;
-  return { path, kind, array, state, sha256: hash.digest("hex"), rows };
+  return { ...readable, state, sha256: hash.digest("hex"), rows };
 }
 
 const newline = 0x0a;
-
-async function findFirstCharacter(path: string, signal: AbortSignal): Promise<string | undefined> {
-  for await (const chunk of readDataBytes(path, signal)) {
-    const first = firstCharacter(chunk);
-    if (first !== undefined) return first;
-  }
-  return undefined;
-}
 
 /** Throws DATA_INVALID when the file is no longer the one that was fingerprinted. */
 export async function expectUnchanged(file: DataFile): Promise<void> {

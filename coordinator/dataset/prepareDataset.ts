@@ -1,12 +1,11 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { systemClock } from "../../shared/clock.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { openTokenFile, TokenFileDamaged } from "../../shared/dataset/tokenFile.ts";
 import type { TokenCounts, TokenFileHeader } from "../../shared/dataset/tokenFileFormat.ts";
 import { readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { errorCode, fileError } from "../../shared/process/atomicFile.ts";
-import { acquireLock, type HeldLock } from "../../shared/process/exclusiveLock.ts";
+import { waitForLock } from "../../shared/process/waitForLock.ts";
 import { buildTokenFile, type PrepareProgress } from "./buildTokenFile.ts";
 import { cacheKey } from "./cacheKey.ts";
 import { type DatasetReport, readReport } from "./datasetReport.ts";
@@ -14,9 +13,6 @@ import { describePrepared } from "./describePrepared.ts";
 import { type DataFile, fingerprint } from "./fingerprint.ts";
 import { inspectDataFile } from "./reading/dataFile.ts";
 import { findDataFiles } from "./reading/findDataFiles.ts";
-
-/** Milliseconds between two looks at a lock that another process holds. */
-const lockPollMs = 200;
 
 export interface PrepareOptions {
   readonly config: RunConfig;
@@ -56,6 +52,38 @@ export interface DatasetSummary extends TokenCounts, DatasetReport {
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { config, signal, onProgress } = options;
+  const { data, evalData, files, path, split } = await identify(options);
+  await makeCacheDirectory(options.cacheDirectory);
+
+  const prepared = (hit: boolean, { header, report }: Identified, reason: string): PreparedDataset => {
+    const summary = summarize(header.counts, report);
+    const message = `${describePrepared(summary, config.maxLength)} ${reason}`;
+    return { path, contentKey: header.contentKey, hit, reason, message, summary };
+  };
+  const found = await lookUp(path, signal);
+  if (found.identified) return prepared(true, found.identified, found.reason);
+  // Ten launches at once do the work once: whoever waits for the lock finds the file afterwards.
+  const lock = await waitForLock(`${path}.lock`, "tokens", signal);
+  try {
+    const again = await lookUp(path, signal);
+    if (again.identified) return prepared(true, again.identified, "Another run made these samples at the same time.");
+    await removeLeftovers(path);
+    const built = await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress });
+    return prepared(false, built, found.reason);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** The samples of a data set where the token cache has them; undefined where they would have to be made. */
+export async function findPrepared(options: PrepareOptions): Promise<DatasetSummary | undefined> {
+  const { identified } = await lookUp((await identify(options)).path, options.signal);
+  return identified && summarize(identified.header.counts, identified.report);
+}
+
+/** Hashes every input that shapes the token file, which names it. */
+async function identify(options: PrepareOptions) {
+  const { config } = options;
   const files = await readTokenizerFiles(options.modelDirectory);
   const data = await readFiles(await findDataFiles(options.data), options);
   const evalData = options.evalData && (await readFiles(await findDataFiles(options.evalData, "--eval-data"), options));
@@ -74,26 +102,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     trainOnInputs: config.trainOnInputs,
     holdOut: split > 0 ? { fraction: split, seed: config.seed } : undefined,
   });
-  const path = await cachePath(options.cacheDirectory, key);
-
-  const prepared = (hit: boolean, { header, report }: Identified, reason: string): PreparedDataset => {
-    const summary = summarize(header.counts, report);
-    const message = `${describePrepared(summary, config.maxLength)} ${reason}`;
-    return { path, contentKey: header.contentKey, hit, reason, message, summary };
-  };
-  const found = await lookUp(path, signal);
-  if (found.identified) return prepared(true, found.identified, found.reason);
-  // Ten launches at once do the work once: whoever waits for the lock finds the file afterwards.
-  const lock = await waitForLock(`${path}.lock`, signal);
-  try {
-    const again = await lookUp(path, signal);
-    if (again.identified) return prepared(true, again.identified, "Another run made these samples at the same time.");
-    await removeLeftovers(path);
-    const built = await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress });
-    return prepared(false, built, found.reason);
-  } finally {
-    await lock.release();
-  }
+  return { data, evalData, files, split, path: join(options.cacheDirectory, `${key}.tokens`) };
 }
 
 /** Reads files once to learn what is in them; progress counts the bytes of all. */
@@ -113,15 +122,6 @@ async function readFiles(paths: readonly string[], { signal, onProgress }: Prepa
 interface Identified {
   readonly header: TokenFileHeader;
   readonly report: DatasetReport;
-}
-
-async function waitForLock(path: string, signal: AbortSignal): Promise<HeldLock> {
-  for (;;) {
-    signal.throwIfAborted();
-    const lock = await acquireLock(path, "tokens");
-    if ("release" in lock) return lock;
-    await systemClock.sleep(lockPollMs, signal);
-  }
 }
 
 /** Removes what a killed process left of this token file. Only the holder of the lock may: nobody else is writing. */
@@ -163,13 +163,12 @@ async function lookUp(path: string, signal: AbortSignal): Promise<LookUp> {
   }
 }
 
-async function cachePath(directory: string, key: string): Promise<string> {
+async function makeCacheDirectory(directory: string): Promise<void> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   } catch (thrown) {
     throw fileError(thrown, "create", directory);
   }
-  return join(directory, `${key}.tokens`);
 }
 
 function summarize(counts: TokenCounts, report: DatasetReport): DatasetSummary {

@@ -40,10 +40,16 @@ export function encodeSample(
     "text" in conversation
       ? encodeText(conversation.text, options.tokenizer)
       : encodeMessages(conversation.messages, options, where);
-  const kept = Math.min(ids.length, options.maxLength);
+  return fitSample(Uint32Array.from(ids), mask, options.maxLength);
+}
+
+/** Cuts a sample to `maxLength` tokens, or says why nothing is left to learn. */
+export function fitSample(ids: Uint32Array, mask: Uint8Array, maxLength: number): EncodedSample | Dropped {
+  const kept = Math.min(ids.length, maxLength);
   if (!hasLabel(mask, mask.length)) return "unlabelled";
   if (!hasLabel(mask, kept)) return "cut";
-  return { ids: Uint32Array.from(ids.slice(0, kept)), mask: mask.slice(0, kept), truncated: kept < ids.length };
+  // Copies, because a view would carry the whole sample along when it is sent.
+  return { ids: ids.slice(0, kept), mask: mask.slice(0, kept), truncated: kept < ids.length };
 }
 
 /** The first token is predicted from nothing, so a label there does not count. */

@@ -77,6 +77,12 @@ export function decodePreamble(
   };
 }
 
+/** Sizes in bytes, to tell a file's before it is made: about, for the header's text varies. */
+export const tokenFileBytes = {
+  sample: (tokens: number, width: 2 | 4): number => sampleBytes(tokens, width),
+  around: (samples: number): number => preambleBytes + 2 * 4 * samples + 400,
+};
+
 /** Bytes of one sample in the file. */
 export function sampleBytes(tokens: number, width: 2 | 4): number {
   return tokens * width + Math.ceil(tokens / 8);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { CoordError } from "../errors.ts";
 import { field, isRow, type Row } from "./formats/rowFormat.ts";
+import { RankedBpe } from "./rankedBpe.ts";
 
 /** Files of a model directory that shape its tokens; absent ones are undefined. */
 export interface TokenizerFiles {
@@ -65,6 +66,8 @@ export interface TextTokenizer {
   isSpecial(id: number): boolean;
   /** Token ids, with each token's spelling in the vocabulary. */
   encode(text: string, addSpecialTokens: boolean): { ids: number[]; tokens: string[] };
+  /** The text of tokens, special ones included; a tokenizer may put or drop a space at the beginning. */
+  decode(ids: readonly number[]): string;
   /** The bytes of the text that a token stands for, undefined where its spelling does not say. */
   tokenBytes(token: string): Buffer | undefined;
 }
@@ -100,6 +103,7 @@ export function createTokenizer(files: TokenizerFiles): TextTokenizer {
     largestId: [...tokenizer.get_vocab().values()].reduce((largest, id) => Math.max(largest, id), 0),
     isSpecial: (id) => specialIds.has(id),
     encode,
+    decode: (ids) => tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
     tokenBytes: bytesOfTokens(description, new Set(added.map((token) => token.content))),
   };
 }
@@ -107,16 +111,31 @@ export function createTokenizer(files: TokenizerFiles): TextTokenizer {
 /** The part of the library's tokenizer that is used here; its own declarations do not resolve under NodeNext. */
 interface LibraryTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[]; tokens: string[] };
+  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
   get_added_tokens_decoder(): Map<number, { id: number; content: string; special: boolean }>;
   get_vocab(): Map<string, number>;
+}
+
+/** The vocabulary of a library's model, by token and by id. */
+interface LibraryModel {
+  tokens_to_ids: Map<string, number>;
+  vocab: string[];
 }
 
 function build(description: Row, config: Row, directory: string): LibraryTokenizer {
   try {
     // The library insists on these keys; the format allows all but `model` to be left out.
     const defaults = { decoder: null, post_processor: null, pre_tokenizer: null, normalizer: null, added_tokens: [] };
-    return new HuggingFaceTokenizer({ ...defaults, ...description }, config);
+    const model = field(description, "model");
+    const ranked = isRow(model) ? RankedBpe.create(model) : undefined;
+    if (ranked === undefined) return new HuggingFaceTokenizer({ ...defaults, ...description }, config);
+    const whole = { ...defaults, ...description, model: { ...(model as Row), merges: [] } };
+    const tokenizer: LibraryTokenizer & { model: LibraryModel } = new HuggingFaceTokenizer(whole, config);
+    // The library has put the added tokens into its own model's vocabulary.
+    ranked.adopt(tokenizer.model);
+    tokenizer.model = ranked;
+    return tokenizer;
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     throw new CoordError("MODEL_INVALID", `The tokenizer.json in ${directory} cannot be used: ${reason}.`, {
@@ -154,9 +173,16 @@ function readSpecialTokens(config: Row): Record<string, string | readonly string
 
 /** How the vocabulary spells bytes: GPT-2's byte alphabet where a ByteLevel step is named, SentencePiece's otherwise. */
 function bytesOfTokens(description: Row, added: ReadonlySet<string>): (token: string) => Buffer | undefined {
+  const known = new Map<string, Buffer | undefined>();
   const steps = JSON.stringify([field(description, "pre_tokenizer"), field(description, "decoder")]);
   const spell = steps.includes('"ByteLevel"') ? byteLevelBytes : sentencePieceBytes;
-  return (token) => (added.has(token) ? Buffer.from(token, "utf8") : spell(token));
+  return (token) => {
+    const before = known.get(token);
+    if (before !== undefined) return before;
+    const bytes = added.has(token) ? Buffer.from(token, "utf8") : spell(token);
+    known.set(token, bytes);
+    return bytes;
+  };
 }
 
 function sentencePieceBytes(token: string): Buffer {

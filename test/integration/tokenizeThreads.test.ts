@@ -20,6 +20,7 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 
 const rows = Array.from({ length: 1000 }, (_, index) => ({
   where: `rows.jsonl, line ${index + 1}`,
+  format: "openai",
   // Rows of very different lengths, so that threads finish out of turn.
   conversation: {
     messages: [
@@ -36,14 +37,20 @@ async function* asStream<T>(values: readonly T[]): AsyncGenerator<T> {
 describe.skipIf(!existsSync(join(compiled, "encodeThread.js")))(
   "tokenizing in threads (skipped before a build)",
   () => {
-    const setup = { files: tinyTokenizer("/model"), chatTemplate: "auto", maxLength: 300, trainOnInputs: false };
+    const setup = {
+      files: tinyTokenizer("/model"),
+      chatTemplate: "auto",
+      maxLength: 300,
+      trainOnInputs: false,
+      skipBadRows: false,
+    };
 
     async function encodeAll(threads: number, list = rows, signal = new AbortController().signal) {
       const { encodeRows } = await load<EncodeRows>("encodeRows.js");
       const { createEncoder } = await load<EncoderModule>("encoder.js");
       const outcomes = [];
       for await (const batch of encodeRows(asStream(list), createEncoder(setup), setup, threads, signal)) {
-        outcomes.push(...batch);
+        outcomes.push(...batch.map(({ outcome }) => outcome));
       }
       return outcomes;
     }
@@ -59,6 +66,7 @@ describe.skipIf(!existsSync(join(compiled, "encodeThread.js")))(
     it("reports the first row on which a thread fails, as if it had run here", async () => {
       const bad = {
         where: "rows.jsonl, line 9",
+        format: "openai",
         conversation: { messages: [{ role: "user" as const, content: "x" }] },
       };
       const { createEncoder } = await load<EncoderModule>("encoder.js");
@@ -101,7 +109,7 @@ describe.skipIf(!existsSync(join(compiled, "encodeThread.js")))(
         return prepareDataset({
           config: runConfigSchema.parse({}),
           modelDirectory,
-          dataPath,
+          data: [dataPath],
           cacheDirectory: join(directory, "cache"),
           signal: new AbortController().signal,
           onProgress: () => {},

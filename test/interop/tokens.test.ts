@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileChatTemplate, findChatTemplate } from "../../shared/dataset/chatTemplate.ts";
 import type { Message } from "../../shared/dataset/conversation.ts";
 import { encodeSample } from "../../shared/dataset/encodeSample.ts";
+import { namedTemplates } from "../../shared/dataset/templates/namedTemplates.ts";
 import { createTokenizer, readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 
 /** Python with `transformers` (and with it `tokenizers` and `jinja2`): pip install transformers jinja2. */
@@ -32,19 +33,24 @@ describe.skipIf(!available)(`Python's transformers (skipped where ${python} has 
   let directory: string;
   let conversations: readonly (readonly Message[])[];
   let expected: Readonly<Record<string, readonly Expected[]>>;
+  let some: typeof conversations;
+  /** By template, then by tokenizer. */
+  let expectedNamed: Readonly<Record<string, Readonly<Record<string, readonly Omit<Expected, "plain">[]>>>>;
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "coord-tokens-"));
+    await writeFile(join(directory, "named.json"), JSON.stringify(Object.fromEntries(namedTemplates)));
     execFileSync(python, ["test/interop/tokens_reference.py", demoModel, "deploy/demo/data.jsonl", directory], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { ...process.env, HF_HUB_OFFLINE: "1" },
     });
     const read = async (name: string) => JSON.parse(await readFile(join(directory, name), "utf8"));
     [conversations, expected] = [await read("conversations.json"), await read("expected.json")];
+    [some, expectedNamed] = [await read("some.json"), await read("expected_named.json")];
   });
   afterAll(() => rm(directory, { recursive: true }));
 
-  it.each(["demo", "qwen", "llama3", "llama2", "mistral"])(
+  it.each(["demo", "qwen", "llama3", "llama2", "mistral", "unigram"])(
     "renders, tokenizes and masks every dialogue alike with a tokenizer of the kind %s",
     async (name) => {
       const files = await readTokenizerFiles(name === "demo" ? demoModel : join(directory, name));
@@ -60,6 +66,28 @@ describe.skipIf(!available)(`Python's transformers (skipped where ${python} has 
         expect([...sample.ids], `ids of dialogue ${index}`).toEqual(ids);
         expect([...sample.mask], `mask of dialogue ${index}`).toEqual(mask);
         expect(tokenizer.encode(messages.at(-1)!.content, true).ids, `plain text ${index}`).toEqual(plain);
+      }
+    },
+  );
+
+  it.each([...namedTemplates.keys()])(
+    "renders, tokenizes and masks alike by the template %s, as published where it is, with every tokenizer",
+    async (template) => {
+      for (const [name, all] of Object.entries(expectedNamed[template]!)) {
+        const files = await readTokenizerFiles(name === "demo" ? demoModel : join(directory, name));
+        const tokenizer = createTokenizer(files);
+        const render = compileChatTemplate(findChatTemplate(template, files, tokenizer)!, tokenizer);
+        const options = { tokenizer, render, templateOrigin: template, maxLength: 1e6, trainOnInputs: false };
+        for (const [index, messages] of some.entries()) {
+          const place = `${name}, dialogue ${index}`;
+          const sample = encodeSample({ messages }, options, place);
+          if (typeof sample === "string") throw new Error(`${place} was dropped: ${sample}`);
+          expect(render(messages, false), place).toBe(all[index]!.text);
+          expect([...sample.ids], `ids of ${place}`).toEqual(all[index]!.ids);
+          // An unknown token swallows characters on both sides of a border, and only Python knows how many.
+          const unknown = tokenizer.specialTokens["unk_token"] === "<unk>" && sample.ids.includes(0);
+          if (!unknown) expect([...sample.mask], `mask of ${place}`).toEqual(all[index]!.mask);
+        }
       }
     },
   );

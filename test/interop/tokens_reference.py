@@ -2,7 +2,8 @@
 
     tokens_reference.py DEMO_MODEL DEMO_DATA OUTPUT
 
-writes OUTPUT/NAME/{tokenizer.json,tokenizer_config.json}, OUTPUT/conversations.json and OUTPUT/expected.json.
+writes OUTPUT/NAME/{tokenizer.json,tokenizer_config.json}, OUTPUT/conversations.json and OUTPUT/expected.json, and of the
+named templates in OUTPUT/named.json what it makes of some of the conversations, in OUTPUT/expected_named.json.
 """
 
 import json
@@ -36,6 +37,30 @@ LLAMA3 = (
     "{% endif %}{{ content }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
+# As published, where our named templates are written in another way.
+PUBLISHED = {
+    "llama2": LLAMA2,
+    "llama3": LLAMA3,
+    "qwen": (
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+        "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
+        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+    "zephyr": (
+        "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n"
+        "{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n"
+        "{% elif message['role'] == 'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n"
+        "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}"
+    ),
+    "deepseek": (
+        "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{{ bos_token }}"
+        "{% for message in messages %}{% if message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\n\n' }}"
+        "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token }}"
+        "{% elif message['role'] == 'system' %}{{ message['content'] + '\n\n' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+    ),
+}
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -82,6 +107,18 @@ def sentence_piece(normalizer, pre_tokenizer):
     return Tokenizer.from_str(json.dumps(description))
 
 
+def unigram():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=2000, special_tokens=["<unk>", "<s>", "</s>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return tokenizer
+
+
 def save(name, tokenizer, specials, **config):
     tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in specials])
     if "bos_token" in config:
@@ -117,6 +154,7 @@ tokenizers = {
         chat_template=LLAMA3,
     ),
     "llama2": save("llama2", sentence_piece(prepend, None), ["<unk>", "<s>", "</s>"], **sentinels),
+    "unigram": save("unigram", unigram(), ["<unk>", "<s>", "</s>"], **sentinels),
     "mistral": save("mistral", sentence_piece(None, metaspace), ["<unk>", "<s>", "</s>"], **sentinels),
 }
 
@@ -169,3 +207,47 @@ with open(f"{output}/conversations.json", "w", encoding="utf8") as file:
     json.dump(conversations, file)
 with open(f"{output}/expected.json", "w", encoding="utf8") as file:
     json.dump({name: [expect(one, each) for each in conversations] for name, one in tokenizers.items()}, file)
+
+
+def expect_named(tokenizer, template, messages):
+    # A tokenizer that does not begin texts with its BOS token gets none from a named template either.
+    bos = tokenizer.bos_token if tokenizer.bos_token and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id else ""
+
+    def render(some, **options):
+        return tokenizer.apply_chat_template(some, chat_template=template, tokenize=False, bos_token=bos, **options)
+
+    text = render(messages)
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
+    mask = [0] * len(ids)
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        start = len(render(messages[:index], add_generation_prompt=True))
+        end = len(render(messages[: index + 1]))
+        span = [at for at, (first, last) in enumerate(offsets) if last > start and first < end]
+        closed = list(span)
+        while closed and not text[offsets[closed[-1]][0] : offsets[closed[-1]][1]].strip():
+            closed.pop()
+        # White space behind the end token is not a label; without an end token the answer goes as far as its text.
+        for at in closed if closed and ids[closed[-1]] in tokenizer.all_special_ids else span:
+            mask[at] = 1
+    return {"text": text, "ids": ids, "mask": mask}
+
+
+with open(f"{output}/named.json", encoding="utf8") as file:
+    named = json.load(file)
+some = conversations[::25] + conversations[-40:]
+with open(f"{output}/expected_named.json", "w", encoding="utf8") as file:
+    json.dump(
+        {
+            template: {
+                name: [expect_named(one, PUBLISHED.get(template, text), each) for each in some]
+                for name, one in tokenizers.items()
+            }
+            for template, text in named.items()
+        },
+        file,
+    )
+with open(f"{output}/some.json", "w", encoding="utf8") as file:
+    json.dump(some, file)

@@ -4,10 +4,14 @@ import { cacheKey, shapingLibraries, type TokenFileInputs } from "../../../../co
 import { tinyTokenizer } from "../../../support/tinyTokenizer.ts";
 
 const inputs: TokenFileInputs = {
-  data: { sha256: "aa", plainText: false },
+  data: [{ sha256: "aa", kind: "json" }],
   evalData: undefined,
   files: tinyTokenizer("/model"),
   format: "auto",
+  columns: [],
+  skipBadRows: false,
+  maxTrainSamples: undefined,
+  maxEvalSamples: undefined,
   chatTemplate: "auto",
   maxLength: 512,
   trainOnInputs: false,
@@ -17,13 +21,18 @@ const inputs: TokenFileInputs = {
 describe("cacheKey", () => {
   it("differs when any input differs", () => {
     const others: TokenFileInputs[] = [
-      { ...inputs, data: { sha256: "bb", plainText: false } },
-      { ...inputs, data: { sha256: "aa", plainText: true } },
-      { ...inputs, evalData: { sha256: "aa", plainText: false } },
+      { ...inputs, data: [{ sha256: "bb", kind: "json" }] },
+      { ...inputs, data: [{ sha256: "aa", kind: "text" }] },
+      { ...inputs, evalData: [{ sha256: "aa", kind: "json" }] },
       { ...inputs, files: { ...inputs.files, tokenizer: "{}" } },
       { ...inputs, files: { ...inputs.files, config: undefined } },
       { ...inputs, files: { ...inputs.files, chatTemplate: "" } },
+      { ...inputs, data: [...inputs.data, ...inputs.data] },
       { ...inputs, format: "text" },
+      { ...inputs, columns: ["text=body"] },
+      { ...inputs, skipBadRows: true },
+      { ...inputs, maxTrainSamples: 10 },
+      { ...inputs, maxEvalSamples: 10 },
       { ...inputs, chatTemplate: "vicuna" },
       { ...inputs, maxLength: 513 },
       { ...inputs, trainOnInputs: true },

@@ -34,16 +34,25 @@ async function save(name: string, content: string | readonly unknown[]): Promise
   return path;
 }
 
-function prepare(dataPath: string, config: Partial<RunConfig> = {}, more: Partial<PrepareOptions> = {}) {
+function prepare(
+  data: string | readonly string[],
+  config: Partial<RunConfig> = {},
+  more: Partial<PrepareOptions> = {},
+) {
   return prepareDataset({
     config: { ...runConfigSchema.parse({}), ...config },
     modelDirectory,
-    dataPath,
+    data: typeof data === "string" ? [data] : data,
     cacheDirectory: join(directory, "cache"),
     signal: new AbortController().signal,
     onProgress: () => {},
     ...more,
   });
+}
+
+/** Files of the cache apart from the reports. */
+async function cached() {
+  return (await readdir(join(directory, "cache"))).filter((name) => !name.endsWith(".report.json"));
 }
 
 async function readAll(path: string, split: "train" | "evaluation") {
@@ -79,7 +88,7 @@ describe("prepareDataset", () => {
     expect(first).toMatchObject({ hit: false, reason: expect.stringMatching(/nothing yet/) });
     const second = await prepare(await save("copy.jsonl", rows(10, huatuoRow)));
     expect(second).toMatchObject({ hit: true, path: first.path, contentKey: first.contentKey, summary: first.summary });
-    expect(await readdir(join(directory, "cache"))).toEqual([basename(first.path)]);
+    expect(await cached()).toEqual([basename(first.path)]);
   });
 
   it("makes another file when any input changes", async () => {
@@ -97,7 +106,7 @@ describe("prepareDataset", () => {
     for (const change of changes) paths.add((await prepare(path, change)).path);
     await writeTokenizer(tinyTokenizer(modelDirectory, { config: { eos_token: "<s>" } }));
     paths.add((await prepare(path)).path);
-    paths.add((await prepare(path, {}, { evalDataPath: path })).path);
+    paths.add((await prepare(path, {}, { evalData: [path] })).path);
     expect(paths.size).toBe(changes.length + 2);
   });
 
@@ -111,7 +120,7 @@ describe("prepareDataset", () => {
     const all = await Promise.all(Array.from({ length: 4 }, () => prepare(path)));
     expect(all.filter(({ hit }) => !hit)).toHaveLength(1);
     expect(new Set(all.map((one) => one.contentKey)).size).toBe(1);
-    expect(await readdir(join(directory, "cache"))).toHaveLength(1);
+    expect(await cached()).toHaveLength(1);
   });
 
   it("removes what a killed process left of the same file, and nothing else", async () => {
@@ -122,9 +131,7 @@ describe("prepareDataset", () => {
     await writeFile(`${tokens}.1-2.part`, "half");
     await writeFile(other, "half");
     await prepare(path);
-    expect((await readdir(join(directory, "cache"))).sort()).toEqual(
-      [tokens, other].map((one) => basename(one)).sort(),
-    );
+    expect((await cached()).sort()).toEqual([tokens, other].map((one) => basename(one)).sort());
   });
 
   it("makes a damaged file again and says so", async () => {
@@ -160,7 +167,7 @@ describe("prepareDataset", () => {
   it("takes the held-out samples from a file of their own, and then holds out none", async () => {
     const path = await save("a.jsonl", rows(10, huatuoRow));
     const evalDataPath = await save("e.json", JSON.stringify(rows(3, (index) => sharegptRow(index + 100))));
-    const prepared = await prepare(path, { evalSplit: 0.5 }, { evalDataPath });
+    const prepared = await prepare(path, { evalSplit: 0.5 }, { evalData: [evalDataPath] });
     expect(prepared.summary).toMatchObject({ rows: 13, trainSize: 10, evaluationSize: 3 });
   });
 
@@ -194,6 +201,91 @@ describe("prepareDataset", () => {
       longest: 100,
     });
     expect(summary.tokens).toBe(summary.trainTokens);
+  });
+
+  it("reads several files, globs and directories, of any format row by row, and reports the formats", async () => {
+    await mkdir(join(directory, "more"));
+    const first = await save("a.jsonl", [huatuoRow(1), sharegptRow(2), { text: "t" }]);
+    await save("more/b.csv", "instruction,output\nq,a\n");
+    await save("more/c.jsonl", [
+      { prompt: "p", completion: "c" },
+      { problem_statement: "p", patch: "d" },
+    ]);
+    const { message, reason, summary } = await prepare([first, join(directory, "more", "*")]);
+    expect(summary).toMatchObject({ files: 3, rows: 6, trainSize: 6, badRows: 0 });
+    expect(summary.formats).toEqual({ huatuo: 1, sharegpt: 1, text: 1, alpaca: 1, "prompt-completion": 1, swe: 1 });
+    expect(message).toBe(
+      "6 rows in 3 files: 1 huatuo, 1 sharegpt, 1 text, 1 alpaca, 1 prompt-completion, 1 swe; 6 samples for training. " +
+        reason,
+    );
+    expect(await prepare([first, join(directory, "more")])).toMatchObject({
+      hit: true,
+      summary,
+      contentKey: expect.any(String),
+    });
+  });
+
+  it("gives the same samples whether rows are in one file or several", async () => {
+    const whole = await prepare(await save("all.jsonl", rows(30, huatuoRow)), { evalSplit: 0.1 });
+    const parts = [
+      await save("1.jsonl", rows(10, huatuoRow)),
+      await save("2.json", JSON.stringify(rows(30, huatuoRow).slice(10))),
+    ];
+    expect((await prepare(parts, { evalSplit: 0.1 })).contentKey).toBe(whole.contentKey);
+  });
+
+  it("reads columns under the names that --columns gives them", async () => {
+    const path = await save("a.jsonl", [{ question: "q", answer: "a" }]);
+    await expect(prepare(path)).rejects.toThrow(/the keys "question", "answer", which fit none/);
+    const { contentKey } = await prepare(path, { columns: ["instruction=question", "output=answer"] });
+    expect(contentKey).toBe((await prepare(await save("b.jsonl", [{ instruction: "q", output: "a" }]))).contentKey);
+  });
+
+  it("takes the first samples only where a limit is set, and stops reading there", async () => {
+    const path = await save("a.jsonl", [...rows(50, huatuoRow), { not: "read" }]);
+    const limited = await prepare(path, { maxTrainSamples: 20 });
+    expect(limited.summary).toMatchObject({ trainSize: 20, evaluationSize: 0, rows: 20 });
+    const first = await prepare(await save("b.jsonl", rows(20, huatuoRow)));
+    expect(limited.contentKey).toBe(first.contentKey);
+    const split = await prepare(path, { maxTrainSamples: 20, evalSplit: 0.25 });
+    expect(split.summary).toMatchObject({ trainSize: 20, evaluationSize: 7 });
+    const both = await prepare(path, { maxTrainSamples: 20, maxEvalSamples: 3, evalSplit: 0.25 });
+    expect(both.summary).toMatchObject({ trainSize: 20, evaluationSize: 3, rows: 23 });
+  });
+
+  it("takes the first held-out samples of a file of their own", async () => {
+    const path = await save("a.jsonl", rows(10, huatuoRow));
+    const { summary } = await prepare(path, { maxEvalSamples: 4 }, { evalData: [path] });
+    expect(summary).toMatchObject({ trainSize: 10, evaluationSize: 4, rows: 14 });
+  });
+
+  it("skips and counts rows on which the template fails, and keeps the counts in the cache", async () => {
+    const path = await save("a.jsonl", [sharegptRow(1), { conversations: [{ from: "gpt", value: "first" }] }]);
+    const config = { chatTemplate: "llama2", skipBadRows: true };
+    await expect(prepare(path, { chatTemplate: "llama2" })).rejects.toMatchObject({ code: "TEMPLATE_INVALID" });
+    const { summary } = await prepare(path, config);
+    expect(summary).toMatchObject({ rows: 2, trainSize: 1, badRows: 1, formats: { sharegpt: 1 } });
+    expect(summary.problems[0]).toMatch(/a\.jsonl, line 2: the template llama2 fails on this row/);
+    expect(await prepare(path, config)).toMatchObject({ hit: true, summary });
+  });
+
+  it("says what was wrong when every row is skipped", async () => {
+    const path = await save("a.jsonl", "{}\n{}\n");
+    await expect(prepare(path, { skipBadRows: true })).rejects.toThrow(
+      /nothing to learn: of 2 rows, 2 cannot be read \(the first: .*line 1: the row has the keys \(none\)/,
+    );
+  });
+
+  it("makes the samples again when their report is lost", async () => {
+    const path = await save("a.jsonl", rows(3, huatuoRow));
+    const first = await prepare(path);
+    await rm(first.path.replace(".tokens", ".report.json"));
+    expect(await prepare(path)).toMatchObject({
+      hit: false,
+      reason: expect.stringMatching(/lost its report/),
+      summary: first.summary,
+      contentKey: first.contentKey,
+    });
   });
 
   it("reads a text file as one sample per paragraph", async () => {
@@ -245,7 +337,7 @@ describe("prepareDataset", () => {
       message: expect.stringMatching(/no\.jsonl does not exist/),
     });
     await mkdir(join(directory, "d"));
-    await expect(prepare(join(directory, "d"))).rejects.toThrow(/is a directory/);
+    await expect(prepare(join(directory, "d"))).rejects.toThrow(/d has no data file; --data looks for/);
     const path = await save("secret.jsonl", rows(1, huatuoRow));
     await chmod(path, 0);
     // The superuser may read everything.
@@ -283,11 +375,11 @@ const medical = resolve(process.env["COORD_SHARED_DATA"] ?? "../shared/data");
 describe.skipIf(!existsSync(join(medical, "medical_huatuo_1k.jsonl")))(
   "the medical dialogues (skipped where ../shared/data is absent)",
   () => {
-    it("give the identical token file in both forms", async () => {
+    it("give the identical token file in both forms", { timeout: 60_000 }, async () => {
       const config = { evalSplit: 0.1, maxLength: 512 };
       const huatuo = await prepare(join(medical, "medical_huatuo_1k.jsonl"), config);
       const sharegpt = await prepare(join(medical, "medical_sharegpt_1k.jsonl"), config);
-      expect(huatuo.summary).toEqual(sharegpt.summary);
+      expect(huatuo.summary).toEqual({ ...sharegpt.summary, formats: { huatuo: 1000 } });
       expect(huatuo.contentKey).toBe(sharegpt.contentKey);
       expect((await readFile(huatuo.path)).equals(await readFile(sharegpt.path))).toBe(true);
       expect(huatuo.summary).toMatchObject({ rows: 1000 });

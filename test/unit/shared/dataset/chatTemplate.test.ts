@@ -38,7 +38,7 @@ describe("findChatTemplate", () => {
 
   it("refuses an unknown name with the nearest and all known ones, and a list without a default", () => {
     expect(() => find("vicunia", tinyTokenizer("/model"))).toThrow(
-      'There is no chat template "vicunia" (did you mean vicuna?); known: auto, chatml, vicuna, llama2, deepseek, alpaca, plain.',
+      'There is no chat template "vicunia" (did you mean vicuna?); known: auto, chatml, qwen, vicuna, llama2, llama3, mistral, zephyr, deepseek, alpaca, plain.',
     );
     const list = [{ name: "rag", template: "R" }];
     expect(() => find("auto", tinyTokenizer("/model", { chatTemplate: list }))).toThrow(/neither a text nor one/);
@@ -81,6 +81,22 @@ describe("named templates", () => {
       "vicuna",
       "<s>A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the user's questions. USER: Q1 ASSISTANT: A1<|im_end|>USER: Q2 ASSISTANT: A2<|im_end|>",
       "ASSISTANT:",
+    ],
+    [
+      "qwen",
+      "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\nA2<|im_end|>\n",
+      "<|im_start|>assistant\n",
+    ],
+    [
+      "llama3",
+      "<s><|start_header_id|>user<|end_header_id|>\n\nQ1<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA1<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nQ2<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA2<|eot_id|>",
+      "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ],
+    ["mistral", "<s>[INST] Q1 [/INST] A1<|im_end|>[INST] Q2 [/INST] A2<|im_end|>", ""],
+    [
+      "zephyr",
+      "<|user|>\nQ1<|im_end|>\n<|assistant|>\nA1<|im_end|>\n<|user|>\nQ2<|im_end|>\n<|assistant|>\nA2<|im_end|>\n",
+      "<|assistant|>\n",
     ],
     ["llama2", "<s>[INST] Q1 [/INST] A1 <|im_end|><s>[INST] Q2 [/INST] A2 <|im_end|>", ""],
     ["deepseek", "<s>User: Q1\n\nAssistant: A1<|im_end|>User: Q2\n\nAssistant: A2<|im_end|>", "Assistant:"],

@@ -190,12 +190,14 @@ describe("encodeSample", () => {
     });
   });
 
-  it.each([...namedTemplates])("labels the answers of the template %s and their end tokens", (_, template) => {
+  it.each([...namedTemplates])("labels the answers of the template %s and their end tokens", (name, template) => {
     const sample = encode(
       { messages: [user("Q1"), assistant("first"), user("Q2"), assistant("second")] },
       { template },
     );
     if (typeof sample === "string") throw new Error("dropped");
-    expect(sample.labels.replaceAll(" ", "")).toBe("first<|im_end|>second<|im_end|>");
+    // Llama 3 has an end token of its own; this tokenizer does not know it, so it is text like any other.
+    const end = name === "llama3" ? "<|eot_id|>" : "<|im_end|>";
+    expect(sample.labels.replaceAll(" ", "")).toBe(`first${end}second${end}`);
   });
 });

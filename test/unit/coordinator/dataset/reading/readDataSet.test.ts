@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { identifyFile } from "../../../../../coordinator/dataset/reading/identifyFile.ts";
 import { readDataSet } from "../../../../../coordinator/dataset/reading/readDataSet.ts";
 
 let directory: string;
@@ -15,7 +16,11 @@ async function read(content: string | Buffer, name = "a.json") {
   const path = join(directory, name);
   await writeFile(path, content);
   const rows: [line: number, row: unknown][] = [];
-  for await (const { line, row } of readDataSet(path, new AbortController().signal)) rows.push([line, row]);
+  const { signal } = new AbortController();
+  for await (const found of readDataSet(await identifyFile(path, signal), signal)) {
+    if ("problem" in found) throw found.problem;
+    rows.push([found.line, found.row]);
+  }
   return rows;
 }
 
@@ -125,8 +130,9 @@ describe("readDataSet", () => {
     await writeFile(path, '{"a":1}\n'.repeat(400_000));
     const controller = new AbortController();
     const reason = new Error("enough");
+    const file = await identifyFile(path, controller.signal);
     const reading = (async () => {
-      for await (const { line } of readDataSet(path, controller.signal)) if (line === 3) controller.abort(reason);
+      for await (const { line } of readDataSet(file, controller.signal)) if (line === 3) controller.abort(reason);
     })();
     await expect(reading).rejects.toBe(reason);
   });

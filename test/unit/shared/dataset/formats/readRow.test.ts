@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { runConfigSchema } from "../../../../../shared/config/schema.ts";
 import { readRow, rowFormats } from "../../../../../shared/dataset/formats/readRow.ts";
 
-const auto = (row: unknown) => readRow(row as Record<string, unknown>, "auto", "rows.jsonl, line 7");
+const auto = (row: unknown) => readRow(row as Record<string, unknown>, "auto", "rows.jsonl, line 7").conversation;
 const dialogue = {
   messages: [
     { role: "user", content: "头痛怎么办？" },
@@ -47,6 +47,39 @@ describe("readRow", () => {
         { role: "assistant", content: "3" },
       ],
     });
+  });
+
+  it("reads ShareGPT's turns in OpenAI's words, and a system text beside them", () => {
+    const conversations = [
+      { role: "user", content: "头痛怎么办？" },
+      { from: "bot", value: "多喝水。" },
+    ];
+    expect(auto({ system: "医生", conversations })).toEqual({
+      messages: [{ role: "system", content: "医生" }, ...dialogue.messages],
+    });
+  });
+
+  it("reads Alpaca's history before the instruction", () => {
+    expect(auto({ instruction: "b", output: "2", history: [["a", "1"]] })).toEqual({
+      messages: [
+        { role: "user", content: "a" },
+        { role: "assistant", content: "1" },
+        { role: "user", content: "b" },
+        { role: "assistant", content: "2" },
+      ],
+    });
+  });
+
+  it("reads prompt and completion, as texts and as messages", () => {
+    expect(auto({ prompt: "头痛怎么办？", completion: "多喝水。" })).toEqual(dialogue);
+    const [question, answer] = dialogue.messages;
+    expect(auto({ prompt: [question], completion: [answer] })).toEqual(dialogue);
+  });
+
+  it("reads task instances in SWE-bench's form, also where they have a text column", () => {
+    const row = { repo: "a/b", problem_statement: "头痛怎么办？", patch: "多喝水。", text: "…" };
+    expect(auto(row)).toEqual(dialogue);
+    expect(readRow(row, "auto", "x, line 1").format).toBe("swe");
   });
 
   it("reads plain text", () => {
