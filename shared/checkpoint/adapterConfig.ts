@@ -3,12 +3,16 @@ import type { RunConfig } from "../config/schema.ts";
 import { CoordError, type ErrorCode } from "../errors.ts";
 import type { ParamLayout } from "../tensors/layout.ts";
 import { parseStrictJson } from "../tensors/strictJson.ts";
+import { isPattern, type LoraScaling, parsePatterns } from "./loraScaling.ts";
 
 const off = (meaning: string) => z.literal(false, `must be false: ${meaning} is not supported`).optional();
 const empty = (meaning: string) =>
   z
     .union([z.null(), z.record(z.string(), z.never()), z.tuple([])], `must be empty: ${meaning} is not supported`)
     .optional();
+
+const patterns = (value: z.ZodNumber) =>
+  z.record(z.string().refine(isPattern, "is no regular expression"), value).nullish();
 
 /**
  * The keys of PEFT's adapter_config.json (peft/tuners/lora/config.py, `LoraConfig`) that decide what the adapter
@@ -23,24 +27,21 @@ const adapterConfigSchema = z.object({
   lora_dropout: z.number().min(0).max(1).default(0),
   target_modules: z.union([z.string(), z.array(z.string())]),
   bias: z.literal("none", "must be none: trained biases are not supported").optional(),
-  fan_in_fan_out: off("a transposed base weight"),
   use_dora: off("DoRA"),
-  use_rslora: off("rank-stabilised LoRA"),
+  use_rslora: z.boolean().nullish(),
   lora_bias: off("a bias in the adapter"),
-  rank_pattern: empty("a rank that differs between modules"),
-  alpha_pattern: empty("an alpha that differs between modules"),
+  rank_pattern: patterns(z.int().positive()),
+  alpha_pattern: patterns(z.number().positive()),
   modules_to_save: empty("training whole modules"),
   trainable_token_indices: empty("training single tokens"),
 });
 
 /** The LoRA settings of an adapter, in PEFT's names. */
-export interface AdapterConfig {
+export interface AdapterConfig extends LoraScaling {
   /** Directory or hub name of the base model. */
   readonly base_model_name_or_path: string | null;
-  readonly r: number;
-  readonly lora_alpha: number;
   readonly lora_dropout: number;
-  /** Names of the linear modules that have an adapter. */
+  /** Names of the linear modules that have an adapter, or a single regular expression for whole names. */
   readonly target_modules: readonly string[];
 }
 
@@ -51,14 +52,49 @@ export function adapterConfigOf(config: RunConfig, baseModel: string, layout: Pa
     r: config.loraR,
     lora_alpha: config.loraAlpha,
     lora_dropout: config.loraDropout,
-    target_modules: config.targetModules.includes("all-linear") ? modulesIn(layout) : config.targetModules,
+    target_modules: targetsOf(config.targetModules, layout),
+    ...scalingOf(loraScalingOf(config)),
   };
+}
+
+/** The run's settings in PEFT's names. */
+export function loraScalingOf(config: RunConfig): LoraScaling {
+  return {
+    r: config.loraR,
+    lora_alpha: config.loraAlpha,
+    use_rslora: config.useRslora,
+    rank_pattern: parsePatterns(config.rankPattern),
+    alpha_pattern: parsePatterns(config.alphaPattern),
+  };
+}
+
+/** Without what changes nothing. */
+function scalingOf({ use_rslora, rank_pattern, alpha_pattern }: Nullish<LoraScaling>): Partial<LoraScaling> {
+  const isSet = (patterns: object | null | undefined) => Object.keys(patterns ?? {}).length > 0;
+  return {
+    ...(use_rslora ? { use_rslora } : {}),
+    ...(rank_pattern && isSet(rank_pattern) ? { rank_pattern } : {}),
+    ...(alpha_pattern && isSet(alpha_pattern) ? { alpha_pattern } : {}),
+  };
+}
+
+type Nullish<Type> = { readonly [Key in keyof Type]?: Type[Key] | null | undefined };
+
+function targetsOf(targets: readonly string[], layout: ParamLayout): readonly string[] {
+  if (targets.includes("all-linear")) return modulesIn(layout);
+  // PEFT takes one regular expression or a list of names.
+  return targets.length > 1 && targets.some(isRegularExpression) ? wholeModulesIn(layout) : targets;
+}
+
+/** Whether a target is more than a name: PEFT then wants a single string. */
+export function isRegularExpression(target: string): boolean {
+  return /[^\w.-]/.test(target);
 }
 
 /** adapter_config.json with every key that PEFT since 0.9 reads, sorted. */
 export function encodeAdapterConfig(config: AdapterConfig): Uint8Array {
   const json = {
-    alpha_pattern: {},
+    alpha_pattern: config.alpha_pattern ?? {},
     auto_mapping: null,
     base_model_name_or_path: config.base_model_name_or_path,
     bias: "none",
@@ -74,12 +110,15 @@ export function encodeAdapterConfig(config: AdapterConfig): Uint8Array {
     modules_to_save: null,
     peft_type: "LORA",
     r: config.r,
-    rank_pattern: {},
+    rank_pattern: config.rank_pattern ?? {},
     revision: null,
-    target_modules: config.target_modules,
+    target_modules:
+      config.target_modules.length === 1 && isRegularExpression(config.target_modules[0]!)
+        ? config.target_modules[0]
+        : config.target_modules,
     task_type: "CAUSAL_LM",
     use_dora: false,
-    use_rslora: false,
+    use_rslora: config.use_rslora ?? false,
   };
   return new TextEncoder().encode(`${JSON.stringify(json, undefined, 2)}\n`);
 }
@@ -109,6 +148,7 @@ export function decodeAdapterConfig(
     lora_alpha,
     lora_dropout,
     target_modules: typeof target_modules === "string" ? [target_modules] : target_modules,
+    ...scalingOf(parsed.data),
   };
 }
 
@@ -116,4 +156,9 @@ export function decodeAdapterConfig(
 function modulesIn(layout: ParamLayout): string[] {
   const names = layout.tensors.map(({ name }) => /([^.]+)\.lora_[AB]\.weight$/.exec(name)?.[1]);
   return [...new Set(names)].filter((name) => name !== undefined).sort();
+}
+
+function wholeModulesIn(layout: ParamLayout): string[] {
+  const names = layout.tensors.map(({ name }) => /^base_model\.model\.(.+)\.lora_[AB]\.weight$/.exec(name)?.[1]);
+  return [...new Set(names)].filter((name) => name !== undefined);
 }

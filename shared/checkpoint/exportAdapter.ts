@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { safetensorsParts, type TensorToWrite } from "../tensors/safetensors.ts";
 import { type AdapterConfig, encodeAdapterConfig } from "./adapterConfig.ts";
 import { type FileSystem, hostFileSystem, makeDirectoryDurably } from "./fileSystem.ts";
+import { fillNewDirectory } from "./newDirectory.ts";
 import { storageError } from "./storageError.ts";
 import type { TrainingState } from "./trainingState.ts";
 import { checkpointFiles } from "./types.ts";
@@ -37,4 +39,17 @@ export async function exportAdapter(
   } catch (thrown) {
     throw storageError(thrown, "write the adapter to", directory);
   }
+}
+
+/** Writes an adapter alone into a new directory, all or nothing. Throws CONFIG_INVALID and STORAGE_FAILED. */
+export async function exportAdapterTo(
+  directory: string,
+  tensors: readonly TensorToWrite[],
+  adapterConfig: AdapterConfig,
+  fs: FileSystem = hostFileSystem,
+): Promise<void> {
+  await fillNewDirectory(fs, directory, async (temporary) => {
+    await writeDurably(fs, join(temporary, checkpointFiles.adapter), safetensorsParts(tensors, { format: "pt" }));
+    await writeDurably(fs, join(temporary, checkpointFiles.adapterConfig), [encodeAdapterConfig(adapterConfig)]);
+  });
 }

@@ -1,20 +1,27 @@
 import { randomUUID } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { CoordError } from "../errors.ts";
 import { decideCommit, type Occupant } from "./commitRule.ts";
-import { type FileSystem, hostFileSystem, makeDirectoryDurably } from "./fileSystem.ts";
+import { type FileSystem, hostFileSystem, makeDirectoryDurably, requireSpace } from "./fileSystem.ts";
 import { cleanUp, listCheckpoints, stepOf } from "./listing.ts";
-import { readCheckpoint, verifyCheckpoint } from "./readCheckpoint.ts";
+import { hasRightSizes, readCheckpoint, verifyCheckpoint } from "./readCheckpoint.ts";
+import { discard, privatePath, removeCheckpoints } from "./removal.ts";
 import { chooseRemovals } from "./retention.ts";
 import { storageError } from "./storageError.ts";
 import type { Checkpoint, CheckpointEntry, CheckpointStore, PassedOver } from "./store.ts";
 import type { TrainingState } from "./trainingState.ts";
 import type { CheckpointContents } from "./types.ts";
 import { filesOf, hasSameState, writeCheckpoint } from "./writeCheckpoint.ts";
+import { sizeOf } from "./writeDurably.ts";
+
+/** Room for the manifest, directory entries and rounding up to blocks, in bytes. */
+const spareBytes = 64 * 1024;
 
 export interface LocalCheckpointStoreOptions {
   /** Checkpoints to keep; 0, the default, for all. */
   readonly saveTotalLimit?: number;
+  /** Checkpoints at multiples of this many steps are kept beyond the limit; 0, the default, for none. */
+  readonly saveMilestoneSteps?: number;
   /** Told, in one sentence, what went wrong without harm: an old checkpoint that could not be removed. */
   readonly onWarning?: (message: string) => void;
   readonly fs?: FileSystem;
@@ -30,6 +37,7 @@ export class LocalCheckpointStore implements CheckpointStore {
   readonly directory: string;
   readonly #fs: FileSystem;
   readonly #saveTotalLimit: number;
+  readonly #saveMilestoneSteps: number;
   readonly #onWarning: (message: string) => void;
   #lastSave: Promise<unknown> = Promise.resolve();
 
@@ -37,6 +45,7 @@ export class LocalCheckpointStore implements CheckpointStore {
     this.directory = directory;
     this.#fs = options.fs ?? hostFileSystem;
     this.#saveTotalLimit = options.saveTotalLimit ?? 0;
+    this.#saveMilestoneSteps = options.saveMilestoneSteps ?? 0;
     this.#onWarning = options.onWarning ?? (() => undefined);
   }
 
@@ -101,7 +110,9 @@ export class LocalCheckpointStore implements CheckpointStore {
     if (decision.action === "refuse") {
       throw new CoordError(decision.code, `${name} was not saved to ${this.directory}: ${decision.reason}.`);
     }
-    const temporary = this.#private("tmp", name);
+    const needed = files.reduce((sum, { parts }) => sum + sizeOf(parts), spareBytes);
+    await requireSpace(this.#fs, this.directory, needed, name);
+    const temporary = privatePath(this.directory, "tmp", name);
     try {
       await this.#changing("create the directory", temporary, () => this.#fs.makeDirectory(temporary));
       await writeCheckpoint(this.#fs, temporary, contents, files);
@@ -110,7 +121,7 @@ export class LocalCheckpointStore implements CheckpointStore {
       await this.#fs.remove(temporary).catch(() => undefined);
       throw thrown;
     }
-    await this.#removeOld(contents.runId, name);
+    await this.#removeOld(contents, name);
     return saved;
   }
 
@@ -131,7 +142,7 @@ export class LocalCheckpointStore implements CheckpointStore {
   /** Renames into place. The parent is synced before anything that was there is removed. */
   async #commit(action: "commit" | "quarantine" | "replace", temporary: string, name: string): Promise<void> {
     const place = join(this.directory, name);
-    const replaced = this.#private("replaced", name);
+    const replaced = privatePath(this.directory, "replaced", name);
     if (action === "quarantine") await this.#fs.rename(place, `${place}.invalid-${randomUUID().slice(0, 8)}`);
     if (action === "replace") {
       await this.#fs.rename(place, replaced);
@@ -139,36 +150,24 @@ export class LocalCheckpointStore implements CheckpointStore {
     }
     await this.#fs.rename(temporary, place);
     await this.#fs.syncDirectory(this.directory);
-    if (action === "replace") await this.#discard([replaced]);
+    if (action === "replace") await discard(this.#fs, this.directory, [replaced], this.#onWarning);
   }
 
-  async #removeOld(runId: string, justSaved: string): Promise<void> {
-    const own = (await this.list()).flatMap((entry) =>
-      entry.state === "readable" && entry.manifest.runId === runId ? [{ ...entry.manifest, name: entry.name }] : [],
-    );
-    const { remove, reason } = chooseRemovals(own, justSaved, this.#saveTotalLimit);
-    const trash: string[] = [];
-    for (const name of remove) {
-      const to = this.#private("trash", name);
-      try {
-        // Renamed first, so that nobody takes a half-removed directory for a checkpoint.
-        await this.#fs.rename(join(this.directory, name), to);
-        trash.push(to);
-      } catch (thrown) {
-        this.#onWarning(`${storageError(thrown, "remove", name).message} It should go because ${reason}.`);
-      }
+  /** The new checkpoint is safe by now: what cannot be removed is a warning. */
+  async #removeOld({ runId, trainerState }: CheckpointContents, justSaved: string): Promise<void> {
+    const own = [];
+    for (const entry of await this.list()) {
+      if (entry.state !== "readable" || entry.manifest.runId !== runId) continue;
+      // One that was cut off must not be what is left when its elders are gone.
+      if (await hasRightSizes(entry.path, entry.manifest)) own.push({ ...entry.manifest, name: entry.name });
     }
-    if (trash.length > 0) await this.#discard(trash);
-  }
-
-  /** The new checkpoint is safe by now: what cannot be removed is a warning, and the next save tries again. */
-  async #discard(paths: readonly string[]): Promise<void> {
-    try {
-      await this.#fs.syncDirectory(this.directory);
-      for (const path of paths) await this.#fs.remove(path);
-    } catch (thrown) {
-      this.#onWarning(storageError(thrown, "remove an old checkpoint in", this.directory).message);
-    }
+    const best = trainerState.best_model_checkpoint;
+    const { remove } = chooseRemovals(own, justSaved, {
+      limit: this.#saveTotalLimit,
+      milestoneSteps: this.#saveMilestoneSteps,
+      best: best === null ? undefined : basename(best),
+    });
+    await removeCheckpoints(this.#fs, this.directory, remove, this.#onWarning);
   }
 
   async #changing(doing: string, path: string, change: () => Promise<unknown>): Promise<void> {
@@ -177,10 +176,6 @@ export class LocalCheckpointStore implements CheckpointStore {
     } catch (thrown) {
       throw storageError(thrown, doing, path);
     }
-  }
-
-  #private(kind: "tmp" | "replaced" | "trash", name: string): string {
-    return join(this.directory, `.${kind}-${name}-${randomUUID()}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { CoordError } from "../errors.ts";
-import type { AdapterConfig } from "./adapterConfig.ts";
 import type { Tensor } from "./flat.ts";
+import { type LoraScaling, rankOf, scaleOf } from "./loraScaling.ts";
 
 /** The adapter of one linear module: what it adds to the weight is scale · up · down. */
 export interface LoraModule {
@@ -10,7 +10,7 @@ export interface LoraModule {
   readonly down: Tensor;
   /** PEFT's B: [out, rank]. */
   readonly up: Tensor;
-  /** alpha / rank. */
+  /** alpha / rank, or alpha / √rank. */
   readonly scale: number;
 }
 
@@ -26,11 +26,7 @@ export function loraModuleOf(name: string): { module: string; matrix: "A" | "B" 
 }
 
 /** Pairs the tensors of an adapter. Throws ADAPTER_INVALID that names the tensor; `source` is where they are from. */
-export function loraModules(
-  tensors: ReadonlyMap<string, Tensor>,
-  { lora_alpha, r }: AdapterConfig,
-  source: string,
-): LoraModule[] {
+export function loraModules(tensors: ReadonlyMap<string, Tensor>, config: LoraScaling, source: string): LoraModule[] {
   const pairs = new Map<string, { A?: Tensor; B?: Tensor }>();
   for (const [name, tensor] of tensors) {
     const found = loraModuleOf(name);
@@ -44,11 +40,12 @@ export function loraModules(
   if (pairs.size === 0) throw invalid(`${source} holds no tensors`);
   return [...pairs].map(([module, { A, B }]) => {
     if (!A || !B) throw invalid(`${source} has only one of the two matrices of ${module}`);
+    const r = rankOf(config, module);
     const fits = A.shape.length === 2 && B.shape.length === 2 && A.shape[0] === r && B.shape[1] === r;
     if (!fits) {
       throw invalid(`${source} has matrices [${A.shape}] and [${B.shape}] of ${module}, which are not of rank ${r}`);
     }
-    return { module, down: A, up: B, scale: lora_alpha / r };
+    return { module, down: A, up: B, scale: scaleOf(config, module) };
   });
 }
 

@@ -7,7 +7,7 @@ import { decodeAdapterConfig } from "./adapterConfig.ts";
 import { type Tensor, toFlat } from "./flat.ts";
 import { decodeManifest, type Manifest } from "./manifest.ts";
 import { hashFile, readTextFile } from "./readRegularFile.ts";
-import { decodeTrainerState } from "./trainerState.ts";
+import { decodeTrainerState, type TrainerState } from "./trainerState.ts";
 import type { TrainingState } from "./trainingState.ts";
 import { type CheckpointContents, checkpointFiles, manifestFile } from "./types.ts";
 
@@ -28,25 +28,32 @@ export async function readManifest(directory: string, step: number): Promise<Man
 /** Checks size and SHA-256 of every file that the manifest lists. Throws CHECKPOINT_INVALID. */
 export async function verifyCheckpoint(directory: string, step: number): Promise<Manifest> {
   const manifest = await readManifest(directory, step);
-  for (const { name, size, sha256 } of manifest.files) {
-    const path = join(directory, name);
-    const found = await hashFile(path);
-    if (found.size < size) throw invalid(`${path} is truncated: expected ${size} bytes, file has ${found.size}`);
-    if (found.size > size) throw invalid(`${path} is too long: expected ${size} bytes, file has ${found.size}`);
-    if (found.sha256 !== sha256) throw invalid(`${path} is damaged: its SHA-256 is not the manifest's`);
-  }
+  for (const facts of manifest.files) await checkFile(directory, facts);
   return manifest;
+}
+
+/** Checks size and SHA-256 of one file of a checkpoint. Throws CHECKPOINT_INVALID. */
+export async function checkFile(directory: string, { name, sha256, size }: Manifest["files"][number]): Promise<void> {
+  const path = join(directory, name);
+  const found = await hashFile(path);
+  if (found.size < size) throw invalid(`${path} is truncated: expected ${size} bytes, file has ${found.size}`);
+  if (found.size > size) throw invalid(`${path} is too long: expected ${size} bytes, file has ${found.size}`);
+  if (found.sha256 !== sha256) throw invalid(`${path} is damaged: its SHA-256 is not the manifest's`);
+}
+
+/** Whether every file that the manifest lists has its size: what can be known of a checkpoint without reading it. */
+export async function hasRightSizes(directory: string, manifest: Manifest): Promise<boolean> {
+  const found = await Promise.all(
+    manifest.files.map(({ name }) => lstat(join(directory, name)).catch(() => undefined)),
+  );
+  return manifest.files.every(({ size }, index) => found[index]?.isFile() && found[index].size === size);
 }
 
 /** Verifies a checkpoint and reads it. Throws CHECKPOINT_INVALID. */
 export async function readCheckpoint(directory: string, step: number): Promise<CheckpointContents> {
   const manifest = await verifyCheckpoint(directory, step);
   const { runId, generation, cursor, fingerprints } = manifest;
-  const trainerPath = join(directory, checkpointFiles.trainerState);
-  const trainerState = decodeTrainerState(await readTextFile(trainerPath, maxJsonBytes), trainerPath);
-  if (trainerState.global_step !== step) {
-    throw invalid(`${trainerPath} is of step ${trainerState.global_step}, not of step ${step}`);
-  }
+  const trainerState = await readTrainerState(directory, step);
   const configPath = join(directory, checkpointFiles.adapterConfig);
   const adapterConfig = decodeAdapterConfig(
     await readTextFile(configPath, maxJsonBytes),
@@ -55,6 +62,14 @@ export async function readCheckpoint(directory: string, step: number): Promise<C
   );
   const state = await readTrainingState(directory, step);
   return { runId, generation, state, trainerState, adapterConfig, cursor, fingerprints };
+}
+
+/** Reads `trainer_state.json` without verifying its hash. Throws CHECKPOINT_INVALID. */
+export async function readTrainerState(directory: string, step: number): Promise<TrainerState> {
+  const path = join(directory, checkpointFiles.trainerState);
+  const trainerState = decodeTrainerState(await readTextFile(path, maxJsonBytes), path);
+  if (trainerState.global_step === step) return trainerState;
+  throw invalid(`${path} is of step ${trainerState.global_step}, not of step ${step}`);
 }
 
 async function readTrainingState(directory: string, step: number): Promise<TrainingState> {

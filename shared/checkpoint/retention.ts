@@ -5,18 +5,37 @@ export interface Retained extends Age {
   readonly name: string;
 }
 
+/** What is to be kept. */
+export interface RetentionRule {
+  /** Checkpoints to keep; 0 for all. */
+  readonly limit: number;
+  /** Checkpoints at multiples of this many steps are kept beyond the limit; 0 for none. */
+  readonly milestoneSteps: number;
+  /** The one with the best held-out loss, which is kept and counts. */
+  readonly best: string | undefined;
+}
+
 /**
- * Decides which checkpoints to remove so that `limit` are left (0 keeps all). `justSaved`, known to be valid, always
- * stays, so the last valid one is never removed. Pass only checkpoints of the run itself with a readable manifest:
- * damaged ones and those of others are not ours to remove.
+ * Decides which checkpoints to remove. `newest`, known to be valid, always stays, so the last valid one is never
+ * removed. As in HuggingFace's Trainer the best one stays too and counts as one of `limit`, which may make it two
+ * where the limit is one. Pass only checkpoints of the run itself with a readable manifest: damaged ones and those of
+ * others are not ours to remove.
  */
 export function chooseRemovals(
   checkpoints: readonly Retained[],
-  justSaved: string,
-  limit: number,
+  newest: string,
+  { best, limit, milestoneSteps }: RetentionRule,
 ): { remove: string[]; reason: string } {
   if (limit === 0) return { remove: [], reason: "all checkpoints are kept (--save-total-limit 0)" };
-  const others = checkpoints.filter(({ name }) => name !== justSaved).sort(newestFirst);
-  const remove = others.slice(limit - 1).map(({ name }) => name);
-  return { remove, reason: `the newest ${limit} are kept (--save-total-limit ${limit})` };
+  const isMilestone = ({ step }: Retained) => milestoneSteps > 0 && step > 0 && step % milestoneSteps === 0;
+  const isPinned = ({ name }: Retained) => name === newest || name === best;
+  const counted = checkpoints.filter((checkpoint) => isPinned(checkpoint) || !isMilestone(checkpoint));
+  const places = Math.max(0, limit - counted.filter(isPinned).length);
+  const others = counted.filter((checkpoint) => !isPinned(checkpoint)).sort(newestFirst);
+  const kept = [
+    `the newest ${limit} are kept (--save-total-limit ${limit})`,
+    ...(best === undefined ? [] : [`the best one, ${best}, too`]),
+    ...(milestoneSteps === 0 ? [] : [`those at multiples of ${milestoneSteps} steps, too`]),
+  ];
+  return { remove: others.slice(places).map(({ name }) => name), reason: kept.join(", ") };
 }

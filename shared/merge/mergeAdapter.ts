@@ -6,12 +6,12 @@ import type { Tensor } from "../checkpoint/flat.ts";
 import { loraModules } from "../checkpoint/loraModules.ts";
 import { fillNewDirectory } from "../checkpoint/newDirectory.ts";
 import { streamDurably, writeDurably } from "../checkpoint/writeDurably.ts";
-import { CoordError } from "../errors.ts";
 import { encodeHeader } from "../tensors/encodeHeader.ts";
-import { isPresent, readModelJson, shardPaths, weightsFile } from "../tensors/modelFiles.ts";
-import { openSafetensors, type SafetensorsFile } from "../tensors/safetensors.ts";
+import { isPresent, weightsFile } from "../tensors/modelFiles.ts";
+import { type BaseModel, openBaseModel } from "./baseModel.ts";
 import { mergedPieces } from "./mergedPieces.ts";
-import { type BaseTensor, type FloatType, type MergePlan, planMerge } from "./mergePlan.ts";
+import { type FloatType, type MergePlan, planMerge } from "./mergePlan.ts";
+import { orientModules } from "./orientation.ts";
 
 export interface MergeOptions {
   /** HuggingFace-format directory of the base model. */
@@ -62,14 +62,9 @@ export async function mergeAdapter(options: MergeOptions): Promise<MergeReport> 
   const { adapter, dtype, maxShardBytes, model, signal, source, to } = options;
   const fs = options.fs ?? hostFileSystem;
   const modules = loraModules(adapter.tensors, adapter.config, source);
-  const config = await readConfig(model);
-  const files: SafetensorsFile[] = [];
+  const base = await openBaseModel(model);
   try {
-    for (const path of await shardPaths(model)) files.push(await openSafetensors(path));
-    const holders = new Map<string, SafetensorsFile>();
-    for (const file of files) for (const name of file.entries.keys()) holders.set(name, file);
-    const base = [...holders].map(([name, file]): BaseTensor => ({ name, ...file.entries.get(name)! }));
-    const plan = planMerge(base, modules, { dtype, maxShardBytes });
+    const plan = planMerge(base.tensors, orientModules(modules, base.config), { dtype, maxShardBytes });
     let done = 0;
     await fillNewDirectory(fs, to, async (temporary) => {
       await requireSpace(fs, temporary, plan.totalBytes, `The merged model for ${to}`);
@@ -78,7 +73,7 @@ export async function mergeAdapter(options: MergeOptions): Promise<MergeReport> 
         const pieces = async function* () {
           yield encodeHeader(tensors, { format: "pt" });
           for (const tensor of tensors) {
-            for await (const piece of mergedPieces(tensor, holders.get(tensor.source.name)!)) {
+            for await (const piece of mergedPieces(tensor, base.fileOf(tensor.source.name))) {
               signal.throwIfAborted();
               yield piece;
               done += piece.byteLength;
@@ -89,7 +84,7 @@ export async function mergeAdapter(options: MergeOptions): Promise<MergeReport> 
         await streamDurably(fs, join(temporary, file), pieces(), size);
       }
       if (plan.shards.length > 1) await writeJson(fs, join(temporary, `${weightsFile}.index.json`), indexOf(plan));
-      await writeJson(fs, join(temporary, "config.json"), changed(config, plan, dtype));
+      await writeJson(fs, join(temporary, "config.json"), changed(base.config, plan, dtype));
       for (const name of companions) {
         const path = join(model, name);
         if (await isPresent(path)) await writeDurably(fs, join(temporary, name), [await readFile(path)]);
@@ -97,24 +92,12 @@ export async function mergeAdapter(options: MergeOptions): Promise<MergeReport> 
     });
     return { files: plan.shards.map(({ file }) => file), bytes: plan.totalBytes, modules: modules.length };
   } finally {
-    await Promise.all(files.map((file) => file.close()));
+    await base.close();
   }
-}
-
-async function readConfig(model: string): Promise<Record<string, unknown>> {
-  if (!(await isPresent(model))) {
-    throw new CoordError("MODEL_INVALID", `There is no base model directory ${model}; name it with --model.`);
-  }
-  const config = (await readModelJson(join(model, "config.json"))) as Record<string, unknown>;
-  if (!config["quantization_config"]) return config;
-  throw new CoordError(
-    "MODEL_INVALID",
-    `${model} has quantized weights, which an adapter cannot be added to; name the original F32, F16 or BF16 model with --model.`,
-  );
 }
 
 /** The base model's config.json with what the merge has changed. transformers 5 calls torch_dtype dtype. */
-function changed(config: Record<string, unknown>, { untied }: MergePlan, dtype: FloatType | undefined): object {
+function changed(config: BaseModel["config"], { untied }: MergePlan, dtype: FloatType | undefined): object {
   const key = "dtype" in config ? "dtype" : "torch_dtype";
   return {
     ...config,

@@ -33,7 +33,10 @@ export interface MergePlan {
 }
 
 const head = "lm_head";
-const embedding = "model.embed_tokens.weight";
+/** Names, by family, of the embedding that an output head may share. */
+const embeddings = ["model.embed_tokens.weight", "transformer.wte.weight", "model.decoder.embed_tokens.weight"];
+/** Files that were saved from a model without its output head lack the first part of each name. */
+const prefixes = ["", "model.", "transformer.", "gpt_neox."];
 
 /**
  * Decides what the merged model consists of: the base's tensors in the base's order, with an adapter where `modules`
@@ -46,20 +49,28 @@ export function planMerge(
   { dtype, maxShardBytes }: { readonly dtype: FloatType | undefined; readonly maxShardBytes: number },
 ): MergePlan {
   const adapters = new Map(modules.map((lora) => [weightOf(lora.module), lora]));
-  const names = new Set(base.map(({ name }) => name));
-  const merged = base.map((source) => mergedTensor(source, source.name, adapters.get(source.name), dtype));
-  const tied = base.find(({ name }) => name === embedding);
+  const used = new Set<LoraModule>();
+  const merged = base.map((source) => {
+    const lora = fullNames(source.name)
+      .map((name) => adapters.get(name))
+      .find((found) => found !== undefined);
+    if (lora) used.add(lora);
+    return mergedTensor(source, source.name, lora, dtype);
+  });
+  const tied = base.find(({ name }) => fullNames(name).some((full) => embeddings.includes(full)));
   const headAdapter = adapters.get(weightOf(head));
-  const untied = headAdapter !== undefined && !names.has(weightOf(head)) && tied !== undefined;
-  // Adding to the shared matrix would change the embedding too.
-  if (untied) merged.push(mergedTensor(tied, weightOf(head), headAdapter, dtype));
-  for (const weight of adapters.keys()) {
-    if (!merged.some(({ name }) => name === weight)) {
-      throw new CoordError(
-        "ADAPTER_INVALID",
-        `The adapter changes ${weight}, which the base model has not; name the model it was trained on with --model.`,
-      );
-    }
+  const untied = headAdapter !== undefined && !used.has(headAdapter) && tied !== undefined;
+  if (untied) {
+    // Adding to the shared matrix would change the embedding too.
+    merged.push(mergedTensor(tied, weightOf(head), headAdapter, dtype));
+    used.add(headAdapter);
+  }
+  const missing = modules.find((lora) => !used.has(lora));
+  if (missing) {
+    throw new CoordError(
+      "ADAPTER_INVALID",
+      `The adapter changes ${weightOf(missing.module)}, which the base model has not; name the model it was trained on with --model.`,
+    );
   }
   const groups = intoGroups(merged, maxShardBytes);
   return {
@@ -67,6 +78,11 @@ export function planMerge(
     totalBytes: merged.reduce((sum, { bytes }) => sum + bytes, 0),
     untied,
   };
+}
+
+/** The names that a weight of a file may have in the whole model. */
+function fullNames(name: string): string[] {
+  return prefixes.map((prefix) => prefix + name);
 }
 
 function mergedTensor(

@@ -32,6 +32,25 @@ describe("adapterConfigOf", () => {
     });
   });
 
+  it("takes rank-stabilised scales and ranks and alphas of single modules, and reads them back", () => {
+    const given = { useRslora: true, rankPattern: ["q_proj=4", "layers.0.*=2"], alphaPattern: ["v_proj=0.5"] };
+    const config = adapterConfigOf(runConfigSchema.parse(given), "base", layout);
+    expect(config).toMatchObject({
+      use_rslora: true,
+      rank_pattern: { q_proj: 4, "layers.0.*": 2 },
+      alpha_pattern: { v_proj: 0.5 },
+    });
+    expect(decodeAdapterConfig(text(config), "a.json")).toEqual(config);
+  });
+
+  it("writes one regular expression as PEFT wants it, and whole names for several", () => {
+    const one = adapterConfigOf(runConfigSchema.parse({ targetModules: [".*[qv]_proj"] }), "base", layout);
+    expect(JSON.parse(text(one))).toMatchObject({ target_modules: ".*[qv]_proj" });
+    expect(decodeAdapterConfig(text(one), "a.json")).toEqual(one);
+    const both = adapterConfigOf(runConfigSchema.parse({ targetModules: ["v_proj", ".*q_proj"] }), "base", layout);
+    expect(both.target_modules).toEqual(["v_proj", "q_proj"].map((name) => `model.layers.0.self_attn.${name}`));
+  });
+
   it("names the modules that all-linear stands for", () => {
     const config = runConfigSchema.parse({ targetModules: ["all-linear"] });
     expect(adapterConfigOf(config, "base", layout).target_modules).toEqual(["q_proj", "v_proj"]);
@@ -69,9 +88,8 @@ describe("decodeAdapterConfig", () => {
   it.each<[object, string]>([
     [{ peft_type: "IA3" }, "peft_type: must be LORA"],
     [{ use_dora: true }, "DoRA is not supported"],
-    [{ use_rslora: true }, "rank-stabilised"],
-    [{ rank_pattern: { q_proj: 4 } }, "rank_pattern"],
-    [{ alpha_pattern: { q_proj: 4 } }, "alpha_pattern"],
+    [{ rank_pattern: { q_proj: 0.5 } }, "rank_pattern"],
+    [{ alpha_pattern: { "q_proj(": 4 } }, "alpha_pattern"],
     [{ modules_to_save: ["lm_head"] }, "modules_to_save: must be empty"],
     [{ bias: "all" }, "bias: must be none"],
     [{ r: 0 }, "r: "],

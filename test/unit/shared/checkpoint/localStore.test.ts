@@ -72,6 +72,16 @@ describe("LocalCheckpointStore", () => {
     expect(await names()).toEqual(["checkpoint-105"]);
   });
 
+  it("does not count one that was cut off, and leaves it for a person", async () => {
+    const store = new LocalCheckpointStore(directory, { saveTotalLimit: 2 });
+    for (const step of [10, 20]) await store.save(checkpointContents(step));
+    await truncate(pathOf(20, "optimizer.safetensors"), 100);
+    await store.save(checkpointContents(30));
+    expect(await names()).toEqual(["checkpoint-10", "checkpoint-20", "checkpoint-30"]);
+    await store.save(checkpointContents(40));
+    expect(await names()).toEqual(["checkpoint-20", "checkpoint-30", "checkpoint-40"]);
+  });
+
   it("keeps the checkpoint just saved when the run went back, and takes it as the newest", async () => {
     const before = new LocalCheckpointStore(directory);
     for (const step of [10, 20, 30]) await before.save(checkpointContents(step, { generation: 1n }));

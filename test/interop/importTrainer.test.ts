@@ -1,0 +1,86 @@
+import { execFileSync } from "node:child_process";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CoordHome, sha256 } from "../support/coord.ts";
+import { smallRun } from "../support/smallRun.ts";
+
+/** Python with `transformers`, `torch`, `accelerate` and `peft`: pip install transformers torch accelerate peft. */
+const python = process.env["COORD_PYTHON"] ?? "python3";
+const available = (() => {
+  try {
+    execFileSync(python, ["-c", "import torch, transformers, accelerate, peft"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has no accelerate)`, () => {
+  let home: CoordHome;
+  beforeAll(async () => {
+    home = await CoordHome.create();
+    await smallRun(home);
+    const rows = Array.from({ length: 24 }, (_, day) => ({
+      text: `Day ${day}: first sleep, then look again, day ${day}.`,
+    }));
+    await writeFile(home.path("texts.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const args = [
+      "test/interop/trainer_reference.py",
+      home.path("model"),
+      home.path("texts.jsonl"),
+      home.path("trainer"),
+    ];
+    execFileSync(python, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, HF_HUB_OFFLINE: "1" } });
+  });
+  afterAll(() => home.remove());
+
+  it("leaves a checkpoint that is imported and goes on where its loss was", async () => {
+    const checkpoint = home.path("trainer", "checkpoint-20");
+    const output = home.path("out");
+    const flags = ["--learning-rate", "0.01", "--lr-scheduler-type", "constant", "--threads-per-worker", "1"];
+    const report = await home.json<{ run: string; leftOut: string[] }>([
+      ...["import", checkpoint, "--model", home.path("model"), "--data", home.path("texts.jsonl")],
+      ...["--output", output, ...flags],
+    ]);
+    expect(report).toMatchObject({
+      step: 20,
+      maxSteps: 30,
+      modules: 14,
+      // Twenty steps and two held-out losses.
+      logged: 22,
+      settings: { loraR: 4, loraAlpha: 8, perDeviceTrainBatchSize: 1, saveSteps: 20, evalSteps: 10 },
+    });
+    const pickles = (await readdir(checkpoint)).filter((name) => /\.(pt|pth|bin)$/.test(name)).sort();
+    expect(report.leftOut.map((clause) => clause.split(" ")[0])).toEqual(pickles);
+    expect(pickles).toContain("optimizer.pt");
+    // The weights are the Trainer's, bit for bit, whatever the order of the tensors.
+    expect(await sha256(join(output, "checkpoint-20", "adapter_model.safetensors"))).toBe(
+      await sha256(join(checkpoint, "adapter_model.safetensors")),
+    );
+
+    const resumed = await home.coord(["resume", output]);
+    expect(resumed, resumed.stderr).toMatchObject({ exitCode: 0 });
+    const state = JSON.parse(await readFile(join(output, "checkpoint-30", "trainer_state.json"), "utf8"));
+    const losses = state.log_history.filter((line: { loss?: number }) => line.loss !== undefined);
+    expect(losses.map(({ step }: { step: number }) => step)).toEqual(Array.from({ length: 30 }, (_, at) => at + 1));
+    const [first, before, after] = [losses[0].loss, losses[19].loss, losses[20].loss];
+    process.stdout.write(`Trainer's losses ${first} … ${before}; here then ${after} … ${losses[29].loss}\n`);
+    expect(Math.abs(after - before)).toBeLessThan(0.2 * (first - before));
+    const later = losses.slice(20).map(({ loss }: { loss: number }) => loss);
+    expect(Math.max(...later)).toBeLessThan((first + before) / 2);
+  });
+
+  it("takes our checkpoint back: PEFT loads what was trained on", () => {
+    const script = `
+import sys, warnings
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+warnings.simplefilter("error", UserWarning)
+PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(sys.argv[1]), sys.argv[2])`;
+    execFileSync(python, ["-c", script, home.path("model"), home.path("out", "checkpoint-30")], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, HF_HUB_OFFLINE: "1" },
+    });
+  });
+});
