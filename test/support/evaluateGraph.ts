@@ -3,15 +3,16 @@ import { elementCount } from "../../shared/tensors/layout.ts";
 import { emitOnnx } from "../../worker/engine/onnx/emitOnnx.ts";
 import { openSession } from "../../worker/engine/onnx/session.ts";
 import { type Sizes, sizeOf, type Tensor } from "../../worker/model/graph.ts";
-import { toProgram } from "../../worker/model/program.ts";
+import { type Program, toProgram } from "../../worker/model/program.ts";
 
 /** Values of inputs and parameters by name. */
 export type Feeds = Readonly<Record<string, Float32Array | Int32Array>>;
 
 /** Runs a graph with onnxruntime; the function returned may be called many times. The caller releases. */
-export async function compileGraph(outputs: readonly Tensor[], sizes: Sizes) {
-  const program = toProgram(outputs);
-  const names = outputs.map((_, index) => `output${index}`);
+export const compileGraph = (outputs: readonly Tensor[], sizes: Sizes) => compileProgram(toProgram(outputs), sizes);
+
+export async function compileProgram(program: Program, sizes: Sizes) {
+  const names = program.outputs.map((_, index) => `output${index}`);
   const session = await openSession(emitOnnx(program, names), { threads: 1 });
   const shapes = new Map(
     program.steps.flatMap(({ op, shape }) =>

@@ -9,10 +9,15 @@ export async function killEverything(runId: string): Promise<number> {
 
 /** Processes whose environment names the run, read from /proc without the code under test. */
 export function processesOf(runId: string): number[] {
+  return processesWith(`COORD_RUN_ID=${runId}`);
+}
+
+/** Processes that were started with `NAME=value` in their environment. */
+export function processesWith(variable: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => environment(pid).includes(`COORD_RUN_ID=${runId}`) && !isZombie(pid));
+    .filter((pid) => environment(pid).includes(variable) && !isZombie(pid));
 }
 
 function environment(pid: number): string[] {

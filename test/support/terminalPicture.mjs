@@ -77,7 +77,7 @@ function spans(line) {
       style = codes[1].split(";").reduce(applyCode, style);
       return drawn;
     }
-    return part === "" ? drawn : `${drawn}<tspan${attributes(style)}>${escape(part)}</tspan>`;
+    return part === "" ? drawn : `${drawn}<tspan${attributes(style)}>${escapeXml(part)}</tspan>`;
   }, "");
 }
 
@@ -97,6 +97,6 @@ function attributes({ bold, dim, color }) {
   return `${bold ? ' font-weight="bold"' : ""}${dim ? ' opacity="0.6"' : ""}${color ? ` fill="${color}"` : ""}`;
 }
 
-function escape(text) {
+function escapeXml(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -26,5 +26,10 @@ export async function createEngine(config: RunConfig, options: CreateEngineOptio
     );
   }
   const { modelDirectory, threads } = options;
-  return EngineHost.start({ modelDirectory, threads: Math.max(1, threads), trainable: loraOf(config) });
+  return EngineHost.start({
+    modelDirectory,
+    threads: Math.max(1, threads),
+    trainable: loraOf(config),
+    maxLength: config.maxLength,
+  });
 }

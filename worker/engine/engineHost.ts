@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { Deferred } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type { ParamLayout } from "../../shared/tensors/layout.ts";
-import { initialParameters } from "../model/initialize.ts";
+import { checkLength } from "../model/batchInputs.ts";
 import { estimateMemory } from "../model/memory.ts";
 import { buildModel, type Model } from "../model/model.ts";
 import type { Trainable } from "../model/trainable.ts";
@@ -16,6 +16,8 @@ export interface EngineHostOptions {
   readonly trainable: Trainable;
   /** Compute threads. */
   readonly threads: number;
+  /** Tokens of the longest sample to come. */
+  readonly maxLength?: number;
 }
 
 /** Longest that the end of the process waits for a computation, in milliseconds. */
@@ -40,7 +42,9 @@ export class EngineHost implements Engine {
   /** Starts the thread and waits until the model is loaded. Throws what opening the engine throws. */
   static async start(options: EngineHostOptions): Promise<EngineHost> {
     const { content, path } = await readModelConfig(options.modelDirectory);
-    const host = new EngineHost(buildModel(content, path, options.trainable), options);
+    const model = buildModel(content, path, options.trainable);
+    checkLength(model, options.maxLength ?? 0);
+    const host = new EngineHost(model, options);
     try {
       host.#description = (await host.#answer(0)).description ?? "";
       return host;
@@ -72,7 +76,7 @@ export class EngineHost implements Engine {
   }
 
   initialParameters(seed: number): Float32Array {
-    return initialParameters(this.layout, seed);
+    return this.#model.initialParameters(seed);
   }
 
   async forwardBackward(

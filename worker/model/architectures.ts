@@ -1,17 +1,37 @@
 import { CoordError } from "../../shared/errors.ts";
 import type { ModelDescription } from "./description.ts";
+import { describeGpt2 } from "./gpt2.ts";
+import { describeGptNeoX } from "./gptNeoX.ts";
 import { describeLlama } from "./llama.ts";
+import { describeOpt } from "./opt.ts";
 
 /** The architectures that can be trained, by the name in config.json's `architectures`. */
 const architectures: ReadonlyMap<string, (content: unknown, path: string) => ModelDescription> = new Map([
-  ["LlamaForCausalLM", describeLlama],
+  ["LlamaForCausalLM", describeLlama("Llama")],
+  ["MistralForCausalLM", describeLlama("Mistral")],
+  ["Qwen2ForCausalLM", describeLlama("Qwen2")],
+  ["Qwen3ForCausalLM", describeLlama("Qwen3")],
+  ["GPT2LMHeadModel", describeGpt2],
+  ["OPTForCausalLM", describeOpt],
+  ["GPTNeoXForCausalLM", describeGptNeoX],
+]);
+
+/** The same by `model_type`, for files that name no architecture. */
+const modelTypes: ReadonlyMap<unknown, string> = new Map([
+  ["llama", "LlamaForCausalLM"],
+  ["mistral", "MistralForCausalLM"],
+  ["qwen2", "Qwen2ForCausalLM"],
+  ["qwen3", "Qwen3ForCausalLM"],
+  ["gpt2", "GPT2LMHeadModel"],
+  ["opt", "OPTForCausalLM"],
+  ["gpt_neox", "GPTNeoXForCausalLM"],
 ]);
 
 /** From the content of a config.json to a model. Throws CoordError MODEL_INVALID; `path` is for its message. */
 export function describeModel(content: unknown, path: string): ModelDescription {
   const object = (typeof content === "object" && content !== null ? content : {}) as Record<string, unknown>;
   const named = Array.isArray(object["architectures"]) ? object["architectures"].map(String) : [];
-  const found = named[0] ?? (object["model_type"] === "llama" ? "LlamaForCausalLM" : undefined);
+  const found = named[0] ?? modelTypes.get(object["model_type"]);
   const describe = found === undefined ? undefined : architectures.get(found);
   if (!describe) {
     const what = found === undefined ? "names no architecture" : `names the architecture ${JSON.stringify(found)}`;

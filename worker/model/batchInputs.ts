@@ -1,7 +1,7 @@
 import { CoordError } from "../../shared/errors.ts";
 import { randomKey, randomUint32 } from "../../shared/rng.ts";
 import type { Batch, DropoutKey } from "../engine/engine.ts";
-import { inputNames } from "./description.ts";
+import { inputNames, type LearnedPositions } from "./description.ts";
 import type { Sizes } from "./graph.ts";
 import type { DropoutMask, Model } from "./model.ts";
 
@@ -22,7 +22,11 @@ export interface PositionTables {
   readonly cos: Float32Array;
   readonly sin: Float32Array;
   readonly causalMask: Float32Array;
+  /** Of models with a sliding window. */
+  readonly slidingMask: Float32Array | undefined;
 }
+
+type PositionRules = Pick<Model, "inverseFrequencies" | "slidingWindow">;
 
 /** Turns a batch into the inputs that models are written with (worker/model/description.ts). */
 export function batchInputs(model: Model, batch: Batch, positions: PositionTables): BatchInputs {
@@ -36,6 +40,7 @@ export function batchInputs(model: Model, batch: Batch, positions: PositionTable
     if (label === undefined || label < 0 || (at + 1) % sequence === 0) continue;
     rows.push(at);
     targets.push(label);
+    checkLength(model, (at % sequence) + 1);
   }
   checkIds(model, targets);
   const sizes = { B: batch.batch, S: sequence, T: inputIds.length, L: rows.length };
@@ -48,24 +53,52 @@ export function batchInputs(model: Model, batch: Batch, positions: PositionTable
     [inputNames.cos, { data: positions.cos, shape: [sequence, half] }],
     [inputNames.sin, { data: positions.sin, shape: [sequence, half] }],
   ]);
+  if (model.learnedPositions) {
+    values.set(inputNames.positions, { data: positionRows(model.learnedPositions, sizes), shape: [sizes.T] });
+  }
+  if (positions.slidingMask) {
+    values.set(inputNames.slidingMask, { data: positions.slidingMask, shape: [sequence, sequence] });
+  }
   return { sizes, values };
 }
 
+/** Tokens behind the last learned position are padding, which no label sees: any row of the table does for them. */
+function positionRows({ count, firstRow }: LearnedPositions, { S, T }: Sizes): Int32Array {
+  return Int32Array.from({ length: T }, (_, at) => firstRow + Math.min(at % S, count - 1));
+}
+
+/** Refuses samples of more tokens than the model has learned positions for. Throws CoordError MODEL_INVALID. */
+export function checkLength({ learnedPositions }: Pick<Model, "learnedPositions">, tokens: number): void {
+  if (!learnedPositions || tokens <= learnedPositions.count) return;
+  const { count } = learnedPositions;
+  throw new CoordError(
+    "MODEL_INVALID",
+    `The model has learned positions for samples of ${count} tokens, not for ${tokens}: set --max-length to ${count} or less.`,
+  );
+}
+
+/** Added to a score that is not to be seen. */
+const hidden = -1e30;
+
 /** Angles in float32 as transformers computes them; the mask is large enough to vanish in a softmax, yet finite. */
-export function positionTables(inverseFrequencies: Float32Array, sequence: number): PositionTables {
+export function positionTables({ inverseFrequencies, slidingWindow }: PositionRules, sequence: number): PositionTables {
   const half = inverseFrequencies.length;
   const cos = new Float32Array(sequence * half);
   const sin = new Float32Array(sequence * half);
   const causalMask = new Float32Array(sequence * sequence);
+  const slidingMask = slidingWindow === undefined ? undefined : new Float32Array(sequence * sequence);
   for (let position = 0; position < sequence; position++) {
     for (let pair = 0; pair < half; pair++) {
       const angle = Math.fround(position * inverseFrequencies[pair]!);
       cos[position * half + pair] = Math.cos(angle);
       sin[position * half + pair] = Math.sin(angle);
     }
-    causalMask.fill(-1e30, position * sequence + position + 1, (position + 1) * sequence);
+    const row = position * sequence;
+    causalMask.fill(hidden, row + position + 1, row + sequence);
+    slidingMask?.fill(hidden, row + position + 1, row + sequence);
+    slidingMask?.fill(hidden, row, row + Math.max(0, position + 1 - slidingWindow!));
   }
-  return { cos, sin, causalMask };
+  return { cos, sin, causalMask, slidingMask };
 }
 
 /**

@@ -6,9 +6,16 @@ export interface GraphWriter {
   parameter(name: string, shape: Shape): Tensor;
   /**
    * The linear module `module` (its weight is `module.weight`, [outFeatures, in]) on x [N, in]: [N, outFeatures].
-   * `tiedTo` names the parameter that stands in for the module's own weight.
    */
-  linear(module: string, x: Tensor, outFeatures: number, options?: { bias?: boolean; tiedTo?: string }): Tensor;
+  linear(module: string, x: Tensor, outFeatures: number, options?: LinearOptions): Tensor;
+}
+
+export interface LinearOptions {
+  readonly bias?: boolean;
+  /** Names the parameter that stands in for the module's own weight. */
+  readonly tiedTo?: string;
+  /** The weight is [in, outFeatures], as in the Conv1D of transformers. */
+  readonly transposed?: boolean;
 }
 
 /** Names of what is fed with each batch; worker/model/batchInputs.ts fills them. */
@@ -21,18 +28,31 @@ export const inputNames = {
   targets: "targets",
   /** float32 [L]: ones, where the gradient starts. */
   lossGradient: "lossGradient",
+  /** int32 [T]: the row of each token's position in the table of learned positions. */
+  positions: "positions",
   /** float32 [S, S]: added to attention scores. */
   causalMask: "causalMask",
+  /** The same for layers that see `slidingWindow` tokens only. */
+  slidingMask: "slidingMask",
   /** float32 [S, D/2] */
   cos: "ropeCos",
   sin: "ropeSin",
 } as const;
 
+export interface LearnedPositions {
+  readonly count: number;
+  readonly firstRow: number;
+}
+
 /** A model, once, for all engines. */
 export interface ModelDescription {
   readonly vocabularySize: number;
-  /** Angle per position of each pair of the rotary embedding, D/2 of them. */
+  /** Angle per position of each pair of the rotary embedding; none where positions are learned. */
   readonly inverseFrequencies: Float32Array;
+  /** How many tokens back a layer with `slidingMask` sees, itself included. */
+  readonly slidingWindow?: number | undefined;
+  /** Where positions are learned: how many, and the row of the first one in their table. */
+  readonly learnedPositions?: LearnedPositions | undefined;
   /** The loss of each label token, in nats: [L]. */
   loss(write: GraphWriter): Tensor;
 }

@@ -17,7 +17,9 @@ export type Operation =
   | { readonly kind: "parameter"; readonly name: string }
   | { readonly kind: "scalar"; readonly value: number }
   | { readonly kind: "add" | "sub" | "mul" }
-  | { readonly kind: "neg" | "exp" | "sqrt" | "reciprocal" | "sigmoid" }
+  | { readonly kind: "neg" | "exp" | "sqrt" | "reciprocal" | "sigmoid" | "erf" | "relu" }
+  /** −1, 0 or 1. */
+  | { readonly kind: "sign" }
   /** scale · op(a) op(b) over the last two dimensions; the others are equal. */
   | { readonly kind: "matmul"; readonly transposeA: boolean; readonly transposeB: boolean; readonly scale: number }
   /** Sum over axes, which stay with size 1. */
@@ -27,7 +29,14 @@ export type Operation =
   /** To the node's own shape. */
   | { readonly kind: "reshape" }
   | { readonly kind: "transpose"; readonly permutation: readonly number[] }
-  /** (x, cos, sin): turns the halves of the last axis of x [B, heads, S, D] by the angles of [S, D/2]. */
+  /** `length` elements of the last axis, from `start` on. */
+  | { readonly kind: "slice"; readonly start: number; readonly length: number }
+  /** Zeros before and after along the last axis. */
+  | { readonly kind: "pad"; readonly before: number; readonly after: number }
+  /**
+   * (x, cos, sin): turns the halves of the first R elements of the last axis of x [B, heads, S, D] by the angles of
+   * [S, R/2]; the others stay as they are.
+   */
   | { readonly kind: "rope" }
   /** (table [R, C], ids [N]) → [N, C]. */
   | { readonly kind: "gatherRows" }

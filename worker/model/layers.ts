@@ -40,6 +40,29 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   });
 }
 
+/** RMSNorm of each of `heads` heads by itself: x [T, heads·D], weight [D]. */
+export function headNorm(x: Tensor, weight: Tensor, heads: number, epsilon: number): Tensor {
+  const headDim = weight.shape[0]!;
+  return reshape(rmsNorm(reshape(x, ["T", heads, headDim]), weight, epsilon), x.shape);
+}
+
+/** LayerNorm (Ba et al. 2016): (x − mean) / √(variance + ε) · weight + bias, over the last axis of x [T, H]. */
+export function layerNorm(x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined, epsilon: number): Tensor {
+  const last = x.shape.length - 1;
+  const perFeature = scalar(1 / (x.shape[last] as number));
+  const mean = (value: Tensor) => mul(sum(value, last), perFeature);
+  const centered = sub(x, mean(x));
+  const inverse = reciprocal(sqrt(add(mean(mul(centered, centered)), scalar(epsilon)))); // [T, 1]
+  const normalized = withGradient(mul(centered, inverse), {
+    inputs: [x],
+    apply: (gradient) => [
+      mul(inverse, sub(sub(gradient, mean(gradient)), mul(normalized, mean(mul(gradient, normalized))))),
+    ],
+  });
+  const scaled = weight ? mul(normalized, weight) : normalized;
+  return bias ? add(scaled, bias) : scaled;
+}
+
 /** SwiGLU's gate (Shazeer 2020): silu(gate) · up. */
 export function swiGlu(gate: Tensor, up: Tensor): Tensor {
   const open = sigmoid(gate);
@@ -59,25 +82,27 @@ export interface AttentionOptions {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
-  /** [S, headDim / 2] each. */
-  readonly cos: Tensor;
-  readonly sin: Tensor;
+  /** Rotary positions, [S, rotated / 2] each: the first `rotated` elements of each head are turned. */
+  readonly rotary?: { readonly cos: Tensor; readonly sin: Tensor };
+  /** What scores are multiplied with; 1 / √headDim unless given. */
+  readonly scale?: number;
   /** [S, S]: zero where a query may see a key, very negative elsewhere. */
   readonly mask: Tensor;
 }
 
 /**
- * Causal grouped-query attention with rotary positions: query [T, heads·D], key and value [T, keyValueHeads·D]
+ * Causal grouped-query attention: query [T, heads·D], key and value [T, keyValueHeads·D]
  * → [T, heads·D]. The query heads of a group lie side by side in memory, so a group is one matrix product with its
  * key head, and nothing is repeated.
  */
 export function attention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions): Tensor {
-  const { heads, keyValueHeads, headDim, cos, sin, mask } = options;
+  const { heads, keyValueHeads, headDim, mask, rotary, scale = 1 / Math.sqrt(headDim) } = options;
+  const turn = (x: Tensor) => (rotary ? rope(x, rotary.cos, rotary.sin) : x);
   const split = (x: Tensor, count: number) => transpose(reshape(x, ["B", "S", count, headDim]), [0, 2, 1, 3]);
   const rows: Dim = timesDim(heads / keyValueHeads, "S");
-  const grouped = reshape(rope(split(query, heads), cos, sin), ["B", keyValueHeads, rows, headDim]);
-  const keys = rope(split(key, keyValueHeads), cos, sin);
-  const scores = matmul(grouped, keys, { transposeB: true, scale: 1 / Math.sqrt(headDim) });
+  const grouped = reshape(turn(split(query, heads)), ["B", keyValueHeads, rows, headDim]);
+  const keys = turn(split(key, keyValueHeads));
+  const scores = matmul(grouped, keys, { transposeB: true, scale });
   // [B, heads, query, key]
   const weights = softmax(add(reshape(scores, ["B", heads, "S", "S"]), mask));
   const mixed = matmul(reshape(weights, ["B", keyValueHeads, rows, "S"]), split(value, keyValueHeads));
@@ -109,9 +134,17 @@ export interface LowRank {
   readonly mask?: Tensor;
 }
 
-/** x Wᵀ (+ bias) (+ LoRA): x [T, in], weight [out, in] → [T, out]. */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor, lowRank?: LowRank): Tensor {
-  let y = matmul(x, weight, { transposeB: true });
+export interface LinearParts {
+  /** [out, in], or [in, out] where it is transposed. */
+  readonly weight: Tensor;
+  readonly transposed?: boolean;
+  readonly bias?: Tensor | undefined;
+  readonly lowRank?: LowRank | undefined;
+}
+
+/** x Wᵀ (+ bias) (+ LoRA): x [T, in] → [T, out]. */
+export function linear(x: Tensor, { weight, transposed = false, bias, lowRank }: LinearParts): Tensor {
+  let y = matmul(x, weight, { transposeB: !transposed });
   if (bias) y = add(y, bias);
   if (!lowRank) return y;
   const source = lowRank.mask ? mul(x, lowRank.mask) : x;

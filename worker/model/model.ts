@@ -1,12 +1,13 @@
 import { layOut, type ParamLayout } from "../../shared/tensors/layout.ts";
 import { describeModel } from "./architectures.ts";
-import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
+import { type GraphWriter, inputNames, type LearnedPositions, type ModelDescription } from "./description.ts";
 import { differentiate } from "./differentiate.ts";
 import type { Dim, Shape, Tensor } from "./graph.ts";
+import { initialParameters } from "./initialize.ts";
 import { type LowRank, linear } from "./layers.ts";
 import { input, parameter } from "./operations.ts";
 import { type Program, toProgram } from "./program.ts";
-import { checkTargets, isTarget, type Trainable } from "./trainable.ts";
+import { checkPatterns, checkTargets, isTarget, scalingOf, type Trainable } from "./trainable.ts";
 
 /** A dropout mask that is fed with each batch. */
 export interface DropoutMask {
@@ -23,6 +24,8 @@ export interface DropoutMask {
 export interface Model {
   readonly vocabularySize: number;
   readonly inverseFrequencies: Float32Array;
+  readonly slidingWindow: number | undefined;
+  readonly learnedPositions: LearnedPositions | undefined;
   /** The trainable tensors. */
   readonly layout: ParamLayout;
   /** Name and shape of each frozen weight. */
@@ -34,11 +37,14 @@ export interface Model {
   /** Probability that dropout zeroes an element; 0 when there are no masks. */
   readonly dropout: number;
   readonly masks: readonly DropoutMask[];
+  /** Values of the trainable tensors before the first step. */
+  initialParameters(seed: number): Float32Array;
 }
 
 /** Describes, adapts and differentiates the model of a config.json; `path` is for messages. */
 export function buildModel(content: unknown, path: string, trainable: Trainable): Model {
   const description = describeModel(content, path);
+  if (trainable.kind === "lora") checkPatterns(trainable.targetModules);
   const dropout = trainable.kind === "lora" ? trainable.dropout : 0;
   const { loss, parameters, masks, modules } = write(description, trainable, dropout > 0);
   if (trainable.kind === "lora") checkTargets(trainable.targetModules, modules);
@@ -49,15 +55,20 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
     learned.map(([, tensor]) => tensor),
   );
   const frozen = [...parameters].filter(([name]) => trainable.kind === "lora" && !isAdapter(name));
+  const layout = layOut(learned.map(([name, { shape }]) => ({ name, shape: known(shape) })));
+  const start = trainable.kind === "lora" ? trainable.initLoraWeights : undefined;
   return {
     vocabularySize: description.vocabularySize,
     inverseFrequencies: description.inverseFrequencies,
-    layout: layOut(learned.map(([name, { shape }]) => ({ name, shape: known(shape) }))),
+    slidingWindow: description.slidingWindow,
+    learnedPositions: description.learnedPositions,
+    layout,
     frozen: new Map(frozen.map(([name, { shape }]) => [name, known(shape)])),
     training: toProgram([loss, ...gradients]),
     evaluation: toProgram([write(description, trainable, false).loss]),
     dropout,
     masks,
+    initialParameters: (seed) => initialParameters(layout, seed, start),
   };
 }
 
@@ -77,10 +88,11 @@ function write(description: ModelDescription, trainable: Trainable, withDropout:
   const lowRank = (module: string, x: Tensor, outFeatures: number): LowRank | undefined => {
     if (trainable.kind !== "lora" || !isTarget(module, trainable.targetModules)) return undefined;
     const [rows, features] = x.shape as [Dim, number];
+    const { rank, scale } = scalingOf(trainable, module);
     const low = {
-      down: own(`${adapterPrefix}${module}.lora_A.weight`, [trainable.r, features]),
-      up: own(`${adapterPrefix}${module}.lora_B.weight`, [outFeatures, trainable.r]),
-      scale: trainable.alpha / trainable.r,
+      down: own(`${adapterPrefix}${module}.lora_A.weight`, [rank, features]),
+      up: own(`${adapterPrefix}${module}.lora_B.weight`, [outFeatures, rank]),
+      scale,
     };
     if (!withDropout) return low;
     const name = `dropout.${module}`;
@@ -89,11 +101,12 @@ function write(description: ModelDescription, trainable: Trainable, withDropout:
   };
   const writer: GraphWriter = {
     parameter: own,
-    linear(module, x, outFeatures, { bias = false, tiedTo = `${module}.weight` } = {}) {
+    linear(module, x, outFeatures, { bias = false, tiedTo = `${module}.weight`, transposed = false } = {}) {
       modules.push(module);
-      const weight = own(tiedTo, [outFeatures, x.shape[1]!]);
+      const inFeatures = x.shape[1]!;
+      const weight = own(tiedTo, transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures]);
       const offset = bias ? own(`${module}.bias`, [outFeatures]) : undefined;
-      return linear(x, weight, offset, lowRank(module, x, outFeatures));
+      return linear(x, { weight, transposed, bias: offset, lowRank: lowRank(module, x, outFeatures) });
     },
   };
   return { loss: description.loss(writer), parameters, masks, modules };

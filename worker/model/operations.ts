@@ -43,8 +43,15 @@ export const neg = (x: Tensor): Tensor => float("neg", [x], x.shape);
 export const exp = (x: Tensor): Tensor => float("exp", [x], x.shape);
 export const sqrt = (x: Tensor): Tensor => float("sqrt", [x], x.shape);
 export const reciprocal = (x: Tensor): Tensor => float("reciprocal", [x], x.shape);
+export const erf = (x: Tensor): Tensor => float("erf", [x], x.shape);
 export const sigmoid = (x: Tensor): Tensor => float("sigmoid", [x], x.shape);
 export const logSoftmax = (x: Tensor): Tensor => float("logSoftmax", [x], x.shape);
+
+export function relu(x: Tensor): Tensor {
+  const y = float("relu", [x], x.shape);
+  // y is never negative, so its sign is the slope, 0 at 0 as PyTorch has it.
+  return withGradient(y, { inputs: [x], apply: (gradient) => [mul(gradient, float("sign", [y], x.shape))] });
+}
 
 /** Sum over one axis, which stays with size 1. */
 export function sum(x: Tensor, ...axes: number[]): Tensor {
@@ -106,10 +113,29 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   });
 }
 
-/** Rotary position embedding of x [B, heads, S, D] by cos and sin [S, D/2], halves paired as HuggingFace pairs them. */
+/** `length` elements of the last axis of x, from `start` on. */
+export function slice(x: Tensor, start: number, length: number): Tensor {
+  const before = x.shape.slice(0, -1);
+  const width = x.shape.at(-1);
+  if (typeof width !== "number" || start + length > width) throw shapeError("slice", x.shape);
+  return withGradient(node({ kind: "slice", start, length }, [x], [...before, length]), {
+    inputs: [x],
+    apply: (gradient) => [pad(gradient, start, width - start - length)],
+  });
+}
+
+function pad(x: Tensor, before: number, after: number): Tensor {
+  const width = before + (x.shape.at(-1) as number) + after;
+  return node({ kind: "pad", before, after }, [x], [...x.shape.slice(0, -1), width]);
+}
+
+/**
+ * Rotary position embedding of the first R elements of the heads of x [B, heads, S, D] by cos and sin [S, R/2], halves
+ * paired as HuggingFace pairs them.
+ */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
   const half = cos.shape[1];
-  if (x.shape.length !== 4 || typeof half !== "number" || x.shape[3] !== 2 * half) {
+  if (x.shape.length !== 4 || typeof half !== "number" || (x.shape[3] as number) < 2 * half) {
     throw shapeError("rope", x.shape, cos.shape);
   }
   return withGradient(node({ kind: "rope" }, [x, cos, sin], x.shape), {
@@ -150,7 +176,7 @@ function node(op: Operation, inputs: readonly Tensor[], shape: Shape): Tensor {
 
 type SimpleKind = Extract<
   Operation["kind"],
-  "neg" | "exp" | "sqrt" | "reciprocal" | "sigmoid" | "softmax" | "logSoftmax"
+  "neg" | "exp" | "sqrt" | "reciprocal" | "sigmoid" | "erf" | "relu" | "sign" | "softmax" | "logSoftmax"
 >;
 
 function float(kind: SimpleKind, inputs: readonly Tensor[], shape: Shape): Tensor {

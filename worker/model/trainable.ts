@@ -1,3 +1,5 @@
+import { isRegularExpression } from "../../shared/checkpoint/adapterConfig.ts";
+import { isPattern, parsePatterns, rankOf, scaleOf } from "../../shared/checkpoint/loraScaling.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
 
@@ -8,23 +10,67 @@ export type Trainable =
       readonly r: number;
       readonly alpha: number;
       readonly dropout: number;
-      /** Names of linear modules, or "all-linear". */
+      /** Names of linear modules, regular expressions for whole names, or "all-linear". */
       readonly targetModules: readonly string[];
+      readonly useRslora?: boolean;
+      /** Ranks and alphas that differ between modules (shared/checkpoint/loraScaling.ts). */
+      readonly rankPattern?: Readonly<Record<string, number>>;
+      readonly alphaPattern?: Readonly<Record<string, number>>;
+      /** How A starts: Kaiming-uniform, or normal with standard deviation 1 / rank. */
+      readonly initLoraWeights?: "true" | "gaussian";
     }
   | { readonly kind: "full" };
 
 export function loraOf(config: RunConfig): Trainable {
-  const { loraAlpha, loraDropout, loraR, targetModules } = config;
-  return { kind: "lora", r: loraR, alpha: loraAlpha, dropout: loraDropout, targetModules };
+  const { initLoraWeights, loraAlpha, loraDropout, loraR, targetModules, useRslora } = config;
+  return {
+    kind: "lora",
+    r: loraR,
+    alpha: loraAlpha,
+    dropout: loraDropout,
+    targetModules,
+    useRslora,
+    rankPattern: parsePatterns(config.rankPattern),
+    alphaPattern: parsePatterns(config.alphaPattern),
+    initLoraWeights,
+  };
+}
+
+/** Rank and scale of the adapter of a module. */
+export function scalingOf(lora: Extract<Trainable, { kind: "lora" }>, module: string): { rank: number; scale: number } {
+  const { alpha, alphaPattern = {}, r, rankPattern = {}, useRslora = false } = lora;
+  const config = {
+    r,
+    lora_alpha: alpha,
+    use_rslora: useRslora,
+    rank_pattern: rankPattern,
+    alpha_pattern: alphaPattern,
+  };
+  return { rank: rankOf(config, module), scale: scaleOf(config, module) };
 }
 
 const allLinear = "all-linear";
 const head = "lm_head";
 
-/** PEFT's rule: a target is a module's whole name or the end of it after a dot; all-linear is every one but the head. */
+/**
+ * PEFT's rule: a target is a module's whole name or the end of it after a dot, or a regular expression for the whole
+ * name; all-linear is every one but the head.
+ */
 export function isTarget(module: string, targets: readonly string[]): boolean {
-  return targets.some((target) =>
-    target === allLinear ? module !== head : module === target || module.endsWith(`.${target}`),
+  return targets.some((target) => {
+    if (target === allLinear) return module !== head;
+    if (isRegularExpression(target)) return new RegExp(`^(?:${target})$`).test(module);
+    return module === target || module.endsWith(`.${target}`);
+  });
+}
+
+/** Refuses targets that are neither a name nor a regular expression. */
+export function checkPatterns(targets: readonly string[]): void {
+  const broken = targets.find((target) => !isPattern(target));
+  if (broken === undefined) return;
+  throw new CoordError(
+    "CONFIG_INVALID",
+    `--target-modules names ${JSON.stringify(broken)}, which is neither a module's name nor a regular expression.`,
   );
 }
 

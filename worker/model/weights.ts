@@ -52,20 +52,29 @@ export async function openWeights(
       const real = await realpath(file.path);
       for (const name of file.entries.keys()) holders.set(name, { file, real });
     }
-    check(directory, expected, (name) => holders.get(name)?.file.entries.get(name));
+    const stored = (name: string) => namesOf(name).find((known) => holders.has(known)) ?? name;
+    check(directory, expected, (name) => holders.get(stored(name))?.file.entries.get(stored(name)));
     return {
       locate(name) {
-        const { file, real } = holders.get(name)!;
-        const { dtype, start, end } = file.entries.get(name)!;
+        const { file, real } = holders.get(stored(name))!;
+        const { dtype, start, end } = file.entries.get(stored(name))!;
         return { file: real, dtype, start, end };
       },
-      readFloat32: (name) => holders.get(name)!.file.readFloat32(name),
+      readFloat32: (name) => holders.get(stored(name))!.file.readFloat32(stored(name)),
       close,
     };
   } catch (thrown) {
     await close();
     throw thrown;
   }
+}
+
+/**
+ * Names that files have for a weight: its own; without the name of the model's body, which files that were saved from
+ * the body alone lack (openai-community/gpt2); and GPT-NeoX's head before transformers 5.
+ */
+function namesOf(name: string): string[] {
+  return [name, name.replace(/^(model|transformer|gpt_neox)\./, ""), name.replace(/^lm_head\./, "embed_out.")];
 }
 
 function check(

@@ -114,6 +114,9 @@ class Emitter {
       case "sqrt":
       case "reciprocal":
       case "sigmoid":
+      case "erf":
+      case "relu":
+      case "sign":
         push(elementwise[op.kind], names);
         return;
       case "matmul": {
@@ -139,9 +142,22 @@ class Emitter {
       case "transpose":
         push("Transpose", [x], { perm: op.permutation.map(BigInt) });
         return;
-      case "rope":
-        push("RotaryEmbedding", [x, this.#int64([0]), second, third], {}, contributed);
+      case "slice": {
+        const bounds = [[op.start], [op.start + op.length], [-1]].map((values) => this.#int64(values));
+        push("Slice", [x, ...bounds]);
         return;
+      }
+      case "pad":
+        push("Pad", [x, this.#int64([op.before, op.after]), "", this.#int64([-1])]);
+        return;
+      case "rope": {
+        const [heads, , width] = shape.slice(1) as [number, unknown, number];
+        const rotated = 2 * (this.#steps[step.inputs[1]!]!.shape[1] as number);
+        // The runtime wants the number of heads with a part, and neither where all is turned.
+        const part = rotated < width ? { rotary_embedding_dim: BigInt(rotated), num_heads: BigInt(heads) } : {};
+        push("RotaryEmbedding", [x, this.#int64([0]), second, third], part, contributed);
+        return;
+      }
       case "gatherRows":
         push("Gather", names, { axis: 0n });
         return;
@@ -231,4 +247,7 @@ const elementwise = {
   sqrt: "Sqrt",
   reciprocal: "Reciprocal",
   sigmoid: "Sigmoid",
+  erf: "Erf",
+  relu: "Relu",
+  sign: "Sign",
 } as const;

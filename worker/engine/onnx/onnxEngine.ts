@@ -10,7 +10,6 @@ import {
   positionTables,
 } from "../../model/batchInputs.ts";
 import { inputNames } from "../../model/description.ts";
-import { initialParameters } from "../../model/initialize.ts";
 import { estimateMemory } from "../../model/memory.ts";
 import type { Model } from "../../model/model.ts";
 import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "../engine.ts";
@@ -60,7 +59,7 @@ export class OnnxEngine implements Engine {
   }
 
   initialParameters(seed: number): Float32Array {
-    return initialParameters(this.layout, seed);
+    return this.#model.initialParameters(seed);
   }
 
   async forwardBackward(
@@ -117,7 +116,7 @@ export class OnnxEngine implements Engine {
 
   #inputs(batch: Batch): BatchInputs {
     if (this.#positions?.sequence !== batch.sequence) {
-      const tables = positionTables(this.#model.inverseFrequencies, batch.sequence);
+      const tables = positionTables(this.#model, batch.sequence);
       this.#positions = { sequence: batch.sequence, tables };
     }
     return batchInputs(this.#model, batch, this.#positions.tables);
@@ -134,7 +133,9 @@ export class OnnxEngine implements Engine {
 
   #run(session: InferenceSession, values: ReadonlyMap<string, InputValue>) {
     const feeds = { ...this.#constantFeeds };
+    const wanted = new Set(session.inputNames);
     for (const [name, { data, shape }] of values) {
+      if (!wanted.has(name)) continue;
       feeds[name] =
         data instanceof Float32Array ? new Tensor("float32", data, shape) : new Tensor("int32", data, shape);
     }

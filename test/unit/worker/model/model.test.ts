@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { initialParameters } from "../../../../worker/model/initialize.ts";
 import { estimateMemory } from "../../../../worker/model/memory.ts";
 import { buildModel } from "../../../../worker/model/model.ts";
+import { scalingOf } from "../../../../worker/model/trainable.ts";
 import { tinyConfig, tinyLora } from "../../../support/tinyModel.ts";
 
 const build = (changes: object, trainable: Parameters<typeof buildModel>[2] = tinyLora) =>
@@ -12,9 +13,11 @@ const refusal = (message: string, code = "MODEL_INVALID") =>
 
 describe("a model", () => {
   it("is refused when its architecture is unknown, naming it and those that are known", () => {
-    const names = refusal('names the architecture "GPT2LMHeadModel"; supported: LlamaForCausalLM');
-    expect(() => build({ architectures: ["GPT2LMHeadModel"] })).toThrow(names);
-    expect(() => build({ architectures: undefined, model_type: "gpt2" })).toThrow(refusal("names no architecture"));
+    const names = refusal(
+      'names the architecture "BloomForCausalLM"; supported: LlamaForCausalLM, MistralForCausalLM,',
+    );
+    expect(() => build({ architectures: ["BloomForCausalLM"] })).toThrow(names);
+    expect(() => build({ architectures: undefined, model_type: "bloom" })).toThrow(refusal("names no architecture"));
     expect(() => buildModel([], "DIR/config.json", tinyLora)).toThrow(refusal("names no architecture"));
   });
 
@@ -87,6 +90,44 @@ describe("a model", () => {
     expect(initialParameters(layout, 8)).not.toEqual(flat);
     const more = build({}, { ...tinyLora, targetModules: ["all-linear"] }).layout;
     expect(tensor("layers.1.self_attn.v_proj.lora_A", more, initialParameters(more, 7))).toEqual(down);
+  });
+
+  it("scales and ranks its adapters as PEFT does", () => {
+    const lora = { ...tinyLora, r: 4, alpha: 8, rankPattern: { "layers.1.*q_proj": 16 }, alphaPattern: { v_proj: 3 } };
+    const scales = (trainable: Parameters<typeof scalingOf>[0]) =>
+      ["0.self_attn.q_proj", "1.self_attn.q_proj", "1.self_attn.v_proj"].map((name) =>
+        scalingOf(trainable, `model.layers.${name}`),
+      );
+    expect(scales(lora)).toEqual([
+      { rank: 4, scale: 2 },
+      { rank: 16, scale: 0.5 },
+      { rank: 4, scale: 0.75 },
+    ]);
+    expect(scales({ ...lora, useRslora: true }).map(({ scale }) => scale)).toEqual([4, 2, 1.5]);
+    const shapes = build({}, lora).layout.tensors.map(({ shape }) => shape[0]);
+    expect(shapes).toEqual([4, 24, 4, 12, 16, 24, 4, 12]);
+  });
+
+  it("takes regular expressions for whole names as targets and refuses broken ones", () => {
+    const modules = (target: string) =>
+      build({}, { ...tinyLora, targetModules: [target] })
+        .layout.tensors.filter(({ name }) => name.endsWith("lora_A.weight"))
+        .map(({ name }) => name.split(".").slice(4, -2).join("."));
+    expect(modules(".*\\.1\\..*(q|up)_proj")).toEqual(["1.self_attn.q_proj", "1.mlp.up_proj"]);
+    expect(() => modules("(q|v)_proj")).toThrow(refusal("which is no linear module", "CONFIG_INVALID"));
+    expect(() => modules(".*(q_proj")).toThrow(refusal("nor a regular expression", "CONFIG_INVALID"));
+  });
+
+  it("starts A normal with standard deviation 1 / r when asked to", () => {
+    const { layout, initialParameters: start } = build({}, { ...tinyLora, r: 2, initLoraWeights: "gaussian" });
+    const flat = start(7);
+    const down = layout.tensors.flatMap(({ name, offset, shape }) =>
+      name.endsWith("lora_A.weight") ? [...flat.slice(offset, offset + shape[0]! * shape[1]!)] : [],
+    );
+    const deviation = Math.sqrt(down.reduce((sum, value) => sum + value * value, 0) / down.length);
+    expect(deviation).toBeGreaterThan(0.4);
+    expect(deviation).toBeLessThan(0.6);
+    expect(Math.max(...down.map(Math.abs))).toBeGreaterThan(1);
   });
 
   it("estimates more memory for longer sequences, larger batches and more adapters", () => {

@@ -1,9 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { randomKey, randomNormal } from "../../../../shared/rng.ts";
 import { elementCount } from "../../../../shared/tensors/layout.ts";
+import { activate } from "../../../../worker/model/activations.ts";
 import { differentiate } from "../../../../worker/model/differentiate.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../../worker/model/graph.ts";
-import { attention, linear, negativeLogLikelihood, rmsNorm, swiGlu } from "../../../../worker/model/layers.ts";
+import {
+  attention,
+  headNorm,
+  layerNorm,
+  linear,
+  negativeLogLikelihood,
+  rmsNorm,
+  swiGlu,
+} from "../../../../worker/model/layers.ts";
 import {
   add,
   gatherRows,
@@ -13,6 +22,7 @@ import {
   parameter,
   reshape,
   rope,
+  slice,
   softmax,
   transpose,
 } from "../../../../worker/model/operations.ts";
@@ -106,6 +116,59 @@ describe("the gradient rule agrees with central finite differences for", () => {
     await checkGradients(rmsNorm(x, weight, 1e-5), [x, weight]);
   });
 
+  it("RMSNorm of each head by itself", async () => {
+    const x = parameter("x", ["T", 12]);
+    const weight = parameter("weight", [4]);
+    await checkGradients(headNorm(x, weight, 3, 1e-5), [x, weight]);
+  });
+
+  it("LayerNorm, with respect to its input, its weight and its bias", async () => {
+    const x = parameter("x", ["T", 6]);
+    const weight = parameter("weight", [6]);
+    const bias = parameter("bias", [6]);
+    await checkGradients(layerNorm(x, weight, bias, 1e-5), [x, weight, bias]);
+    await checkGradients(layerNorm(x, undefined, undefined, 1e-5), [x]);
+  });
+
+  for (const name of ["gelu", "gelu_new", "silu"] as const) {
+    it(`the activation ${name}`, async () => {
+      const x = parameter("x", ["T", 5]);
+      await checkGradients(activate(name, x), [x]);
+    });
+  }
+
+  it("a slice of the last axis", async () => {
+    const x = parameter("x", ["T", 2, 7]);
+    await checkGradients(slice(x, 2, 4), [x]);
+    await checkGradients(add(slice(x, 0, 3), slice(x, 4, 3)), [x]);
+  });
+
+  it("rotary positions of a part of each head", async () => {
+    const x = parameter("x", ["B", 3, "S", 8]);
+    const angles = values("angles", ["S", 2]);
+    const turned = rope(x, input("cos", ["S", 2]), input("sin", ["S", 2]));
+    await checkGradients(turned, [x], { cos: angles.map(Math.cos), sin: angles.map(Math.sin) });
+  });
+
+  it("attention without rotary positions and with a scale of its own", async () => {
+    const [query, key, value] = ["query", "key", "value"].map((name) => parameter(name, ["T", 8])) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const mask = input("causal", ["S", "S"]);
+    const causal = Float32Array.from({ length: 9 }, (_, at) => (at % 3 > Math.floor(at / 3) ? -1e30 : 0));
+    const output = attention(query, key, value, { heads: 2, keyValueHeads: 2, headDim: 4, mask, scale: 0.3 });
+    await checkGradients(output, [query, key, value], { causal });
+  });
+
+  it("linear layers whose weight is transposed", async () => {
+    const x = parameter("x", ["T", 5]);
+    const weight = parameter("weight", [5, 4]);
+    const lowRank = { down: parameter("down", [2, 5]), up: parameter("up", [4, 2]), scale: 1.5 };
+    await checkGradients(linear(x, { weight, transposed: true, lowRank }), [x, weight, lowRank.down, lowRank.up]);
+  });
+
   it("SwiGLU", async () => {
     const gate = parameter("gate", ["T", 5]);
     const up = parameter("up", ["T", 5]);
@@ -120,9 +183,13 @@ describe("the gradient rule agrees with central finite differences for", () => {
     const up = parameter("up", [4, 2]);
     const mask = input("mask", ["T", 5]);
     const kept = values("mask", mask.shape).map((value) => (value > 0 ? 2 : 0));
-    await checkGradients(linear(x, weight, bias, { down, up, scale: 1.5, mask }), [x, weight, bias, down, up], {
-      mask: kept,
-    });
+    await checkGradients(
+      linear(x, { weight, bias, lowRank: { down, up, scale: 1.5, mask } }),
+      [x, weight, bias, down, up],
+      {
+        mask: kept,
+      },
+    );
   });
 
   it("grouped-query attention", async () => {
@@ -134,8 +201,7 @@ describe("the gradient rule agrees with central finite differences for", () => {
       heads: 4,
       keyValueHeads: 2,
       headDim: 4,
-      cos: input("cos", ["S", 2]),
-      sin: input("sin", ["S", 2]),
+      rotary: { cos: input("cos", ["S", 2]), sin: input("sin", ["S", 2]) },
       mask: input("causal", ["S", "S"]),
     });
     const causal = Float32Array.from({ length: 9 }, (_, at) => (at % 3 > Math.floor(at / 3) ? -1e30 : 0));
@@ -150,6 +216,19 @@ describe("the gradient rule agrees with central finite differences for", () => {
 });
 
 describe("a graph", () => {
+  it("has ReLU's slope, 0 at 0 as PyTorch has it", async () => {
+    const x = parameter("x", [5]);
+    const y = activate("relu", x);
+    const graph = await compileGraph([y, ...differentiate(y, input("seed", [5]), [x])], sizes);
+    const seed = Float32Array.from([2, 2, 2, 2, 2]);
+    const results = await graph.run({ x: Float32Array.from([-3, -0.5, 0, 0.5, 3]), seed });
+    expect(results.map((values) => [...values])).toEqual([
+      [0, 0, 0, 0.5, 3],
+      [0, 0, 0, 2, 2],
+    ]);
+    await graph.release();
+  });
+
   it("gives the exact log-likelihood where probabilities underflow", async () => {
     const logits = parameter("logits", ["L", 3]);
     const graph = await compileGraph([negativeLogLikelihood(logits, input("targets", ["L"], "int32"))], sizes);

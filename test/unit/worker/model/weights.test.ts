@@ -94,6 +94,20 @@ describe("the weights of a model directory", () => {
     expect(await compute()).toEqual(expected);
   });
 
+  it("give the same gradient without the name of the model's body and under an older name of the head", async () => {
+    const expected = await compute();
+    const bare = [...weights].map(([name, tensor]) => [name.replace(/^model\./, ""), tensor] as [string, NamedTensor]);
+    expect(bare.map(([name]) => name)).toContain("layers.0.self_attn.q_proj.weight");
+    await writeFile(file("model.safetensors"), encode(bare));
+    expect(await compute()).toEqual(expected);
+    const older = [...weights].map(
+      ([name, tensor]) => [name.replace(/^lm_head/, "embed_out"), tensor] as [string, NamedTensor],
+    );
+    expect(older.map(([name]) => name)).toContain("embed_out.weight");
+    await writeFile(file("model.safetensors"), encode(older));
+    expect(await compute()).toEqual(expected);
+  });
+
   it("give the same gradient as bfloat16 and as the same values in float32", async () => {
     const cut = await writeBf16();
     const narrow = await compute();

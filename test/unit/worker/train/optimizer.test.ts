@@ -3,7 +3,7 @@ import { adamWStep, clipFactor, l2Norm } from "../../../../worker/train/optimize
 
 const layout = { tensors: [], elements: 3 };
 const vector = (...values: number[]) => Float32Array.from(values);
-const options = { learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
+const options = { learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, startStep: 0 };
 
 describe("adamWStep", () => {
   it("follows the algorithm as the paper writes it over three steps", () => {
@@ -28,6 +28,18 @@ describe("adamWStep", () => {
     }
     const reference = referenceAdamW([1, -2, 0.5], gradients);
     for (let i = 0; i < 3; i++) expect(state.parameters[i]).toBeCloseTo(reference[i]!, 6);
+  });
+
+  it("corrects moments that were zero at a later step as it does those that were zero at the first", () => {
+    const take = (step: number, startStep: number) => {
+      const zeros = { firstMoment: vector(0, 0, 0), secondMoment: vector(0, 0, 0) };
+      const next = { parameters: vector(0, 0, 0), firstMoment: vector(0, 0, 0), secondMoment: vector(0, 0, 0) };
+      const state = { step, layout, parameters: vector(1, -2, 0.5), ...zeros };
+      adamWStep(state, next, vector(0.1, -0.2, 0.3), 1, { ...options, startStep });
+      return next;
+    };
+    expect(take(500, 500)).toEqual(take(0, 0));
+    expect(take(500, 0)).not.toEqual(take(0, 0));
   });
 
   it("leaves the old state as it was", () => {

@@ -100,7 +100,7 @@ describe("the onnx engine against TensorFlow.js's own differentiation of an inde
     const { engine, weights, parameters } = await open(tinyConfig, trainable);
     const model = buildModel(tinyConfig, "config.json", trainable);
     const key = { seed: 5, step: 3, slot: 1, microBatch: 0 };
-    const inputs = batchInputs(model, batch, positionTables(model.inverseFrequencies, batch.sequence));
+    const inputs = batchInputs(model, batch, positionTables(model, batch.sequence));
     const masks = new Map<string, Float32Array>();
     for (const mask of model.masks) {
       // The oracle's head works on all tokens, so its mask is that of all rows.
