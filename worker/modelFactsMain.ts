@@ -1,6 +1,7 @@
 import { toCoordError } from "../shared/errors.ts";
 import { type ModelFacts, type ModelQuestion, modelQuestionSchema } from "../shared/plan/modelFacts.ts";
 import { buildModel } from "./model/model.ts";
+import { loraOf } from "./model/trainable.ts";
 import { openWeights, readModelConfig } from "./model/weights.ts";
 import { largestBatch, workerMemory } from "./model/workerMemory.ts";
 
@@ -8,11 +9,10 @@ import { largestBatch, workerMemory } from "./model/workerMemory.ts";
 // The question is the first argument, the answer one line on standard output, both JSON.
 
 async function answer(question: ModelQuestion): Promise<ModelFacts> {
-  const { batch, limitBytes, loraAlpha, loraDropout, loraR, sequence, targetModules } = question;
-  const { content, path } = await readModelConfig(question.model);
-  const lora = { kind: "lora", r: loraR, alpha: loraAlpha, dropout: loraDropout, targetModules } as const;
-  const model = buildModel(content, path, lora);
-  const weights = await openWeights(question.model, model.frozen);
+  const { config, limitBytes, sequence } = question;
+  const { content, path } = await readModelConfig(config.model!);
+  const model = buildModel(content, path, loraOf(config));
+  const weights = await openWeights(config.model!, model.frozen);
   try {
     const places = [...model.frozen.keys()].map((name) => weights.locate(name));
     const largest = limitBytes === undefined ? undefined : largestBatch(model, sequence, limitBytes);
@@ -25,7 +25,7 @@ async function answer(question: ModelQuestion): Promise<ModelFacts> {
       dtypes: [...new Set(places.map(({ dtype }) => dtype))].sort(),
       fileBytes: places.reduce((total, { start, end }) => total + end - start, 0),
       sequence,
-      memory: workerMemory(model, batch, sequence),
+      memory: workerMemory(model, config.perDeviceTrainBatchSize, sequence),
       ...(largest === undefined ? {} : { largest }),
     };
   } finally {

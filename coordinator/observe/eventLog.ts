@@ -1,9 +1,7 @@
-import { once } from "node:events";
-import { createWriteStream, type WriteStream } from "node:fs";
-
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 /** Something that happened, as it stands in events.jsonl. */
 export interface RunEvent {
-  /** From 1, without gaps within one coordinator. */
+  /** From 1, without gaps, over all coordinators of the run. */
   readonly sequence: number;
   readonly timeMs: number;
   readonly kind: EventKind;
@@ -26,25 +24,25 @@ export type EventKind =
 /** Events kept in memory for those who attach later. */
 const keptEvents = 2000;
 
-/** Records events in a file and hands them to followers. */
+/**
+ * Records events in a file and hands them to followers. Writes are synchronous: what was told must be there after a
+ * crash, and a line costs microseconds.
+ */
 export class EventLog {
-  readonly #file: WriteStream;
-  readonly #metrics: WriteStream;
+  readonly #files: { readonly events: number; readonly metrics: number };
   readonly #kept: RunEvent[] = [];
   readonly #followers = new Set<(event: RunEvent) => void>();
-  #sequence = 0;
+  #sequence: number;
 
   constructor(paths: { readonly events: string; readonly metrics: string }) {
-    this.#file = createWriteStream(paths.events, { flags: "a", mode: 0o600 });
-    this.#metrics = createWriteStream(paths.metrics, { flags: "a", mode: 0o600 });
-    // A full disk must not end training: the checkpoint that fails next says so with a way out.
-    for (const file of [this.#file, this.#metrics]) file.on("error", () => {});
+    this.#sequence = lastSequence(paths.events);
+    this.#files = { events: openSync(paths.events, "a", 0o600), metrics: openSync(paths.metrics, "a", 0o600) };
   }
 
   add(kind: EventKind, message: string, data: Readonly<Record<string, unknown>> = {}): void {
     const event = { sequence: ++this.#sequence, timeMs: Date.now(), kind, message, data };
-    this.#file.write(`${JSON.stringify(event)}\n`);
-    if (kind === "step" || kind === "evaluation") this.#metrics.write(`${JSON.stringify(data)}\n`);
+    append(this.#files.events, event);
+    if (kind === "step" || kind === "evaluation") append(this.#files.metrics, data);
     this.#kept.push(event);
     if (this.#kept.length > keptEvents) this.#kept.shift();
     for (const follower of this.#followers) follower(event);
@@ -57,11 +55,26 @@ export class EventLog {
     return () => this.#followers.delete(follower);
   }
 
-  async close(): Promise<void> {
-    for (const file of [this.#file, this.#metrics]) {
-      if (file.destroyed) continue;
-      file.end();
-      await Promise.race([once(file, "close"), once(file, "error")]);
-    }
+  close(): void {
+    for (const file of Object.values(this.#files)) closeSync(file);
+  }
+}
+
+function append(file: number, line: object): void {
+  try {
+    writeSync(file, `${JSON.stringify(line)}\n`);
+  } catch {
+    // A full disk must not end training here: the checkpoint that fails next says so with a way out.
+  }
+}
+
+/** Number of the last event that an earlier coordinator of the run has recorded; 0 for none. */
+function lastSequence(path: string): number {
+  try {
+    let last = 0;
+    for (const [, number] of readFileSync(path, "utf8").matchAll(/^{"sequence":(\d+),/gm)) last = Number(number);
+    return last;
+  } catch {
+    return 0;
   }
 }

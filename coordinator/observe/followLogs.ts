@@ -1,7 +1,7 @@
-import { open, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { StringDecoder } from "node:string_decoder";
 import { type Clock, systemClock } from "../../shared/clock.ts";
+import { LineTail } from "./lineTail.ts";
 import { type LogLine, parseLogLine } from "./logLine.ts";
 import { type LogSource, logSource } from "./logSource.ts";
 
@@ -17,7 +17,6 @@ export interface FollowLogsOptions {
 }
 
 const pollMs = 300;
-const chunkBytes = 1 << 16;
 
 /** Yields what the files of a run hold, then what they grow by, until the run has ended; each batch in order of time. */
 export async function* followLogs(options: FollowLogsOptions): AsyncGenerator<LogLine[]> {
@@ -49,45 +48,22 @@ async function logFiles(directory: string): Promise<[string, LogSource][]> {
   });
 }
 
-/** Reads a growing file line by line. */
+/** The lines of one log file with their times; a line without one has that of the line before. */
 class LogTail {
-  readonly #path: string;
+  readonly #lines: LineTail;
   readonly #source: LogSource;
-  readonly #decoder = new StringDecoder("utf8");
-  #position = 0;
-  #rest = "";
   #timeMs = 0;
 
   constructor(path: string, source: LogSource) {
-    this.#path = path;
+    this.#lines = new LineTail(path);
     this.#source = source;
   }
 
-  /** The lines that have come since; `last` also gives a line without its line break. */
   async read(last: boolean): Promise<LogLine[]> {
-    const lines = (this.#rest + (await this.#readBytes())).split(/\r?\n/);
-    this.#rest = lines.pop() ?? "";
-    if (last && this.#rest !== "") lines.push(this.#rest);
-    return lines.map((text) => {
+    return (await this.#lines.read(last)).map((text) => {
       const line = parseLogLine(this.#source.label, text, this.#timeMs);
       this.#timeMs = line.timeMs;
       return line;
     });
-  }
-
-  async #readBytes(): Promise<string> {
-    const file = await open(this.#path, "r");
-    try {
-      const buffer = Buffer.alloc(chunkBytes);
-      let text = "";
-      for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, chunkBytes, this.#position);
-        if (bytesRead === 0) return text;
-        this.#position += bytesRead;
-        text += this.#decoder.write(buffer.subarray(0, bytesRead));
-      }
-    } finally {
-      await file.close();
-    }
   }
 }

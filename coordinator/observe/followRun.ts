@@ -36,6 +36,9 @@ export type FollowEnd =
   /** The coordinator is gone and left no result. */
   | { readonly kind: "died"; readonly model: ViewModel };
 
+/** Time that a dead coordinator's run has to bring forth a new one, in milliseconds. */
+const restartMs = 10_000;
+
 /** Pause before a cut connection to a living coordinator is tried again. */
 const retryMs = 500;
 
@@ -47,6 +50,7 @@ export async function followRun(options: FollowOptions): Promise<FollowEnd> {
   let exitCode: number | undefined;
   let model = emptyModel;
   let next = 1n;
+  let deadMs = 0;
 
   async function ask(now: boolean): Promise<void> {
     try {
@@ -71,8 +75,10 @@ export async function followRun(options: FollowOptions): Promise<FollowEnd> {
       model = updateModel(model, response);
       const { event } = response;
       if (event !== undefined) next = event.sequence + 1n;
-      const shown = event !== undefined && Number(event.timeMs) >= (options.showFromMs ?? 0);
-      view.update(model, shown ? event : undefined);
+      const isNew = event !== undefined && Number(event.timeMs) >= (options.showFromMs ?? 0);
+      // Why the run has failed is said once, in the summary.
+      const isRootCause = event?.message === model.failure?.message;
+      view.update(model, isNew && !isRootCause ? event : undefined);
     }
   }
 
@@ -85,8 +91,10 @@ export async function followRun(options: FollowOptions): Promise<FollowEnd> {
       if (isFinalState(model.state) || (await run.hasResult())) {
         return { kind: "ended", model, ...(exitCode === undefined ? {} : { exitCode }) };
       }
-      if (!alive) return { kind: "died", model };
-      if (cut !== undefined && !cut.retryable) throw cut;
+      // An agent of the run starts a dead coordinator again; give it the time that takes.
+      deadMs = alive ? 0 : deadMs + retryMs;
+      if (deadMs > restartMs) return { kind: "died", model };
+      if (alive && cut !== undefined && !cut.retryable) throw cut;
       await clock.sleep(retryMs, leaving.signal).catch(() => undefined);
     }
   } finally {

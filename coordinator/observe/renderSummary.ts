@@ -1,4 +1,5 @@
 import { formatCount, formatDuration, formatLoss } from "./format.ts";
+import { parseLogLine } from "./logLine.ts";
 import { heldOut, styleState } from "./renderProgress.ts";
 import { createStyle, type Style } from "./style.ts";
 import type { ViewModel } from "./viewModel.ts";
@@ -59,7 +60,9 @@ function rate({ tokensPerSecond }: ViewModel): string {
 function renderFailure({ failure, reason }: ViewModel, style: Style, logs: string): string[] {
   const lines = ["", `${style.red(style.bold("The run failed:"))} ${failure?.message ?? reason}`];
   if (failure?.worker !== undefined) lines.push(`  ${style.dim("worker".padEnd(nameColumns))}${failure.worker}`);
-  for (const line of failure?.lastLines?.trimEnd().split("\n") ?? []) lines.push(`  ${style.dim("│")} ${line}`);
+  for (const line of failure?.lastLines?.trimEnd().split("\n") ?? []) {
+    lines.push(`  ${style.dim("│")} ${parseLogLine("", line, 0).text}`);
+  }
   lines.push(`  ${style.dim("log".padEnd(nameColumns))}${failure?.log ?? logs}`);
   return lines;
 }

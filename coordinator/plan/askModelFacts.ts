@@ -15,15 +15,7 @@ export async function askModelFacts(
   config: RunConfig,
   wanted: { readonly sequence: number; readonly limitBytes?: number },
 ): Promise<ModelFacts> {
-  const question: ModelQuestion = {
-    model: config.model!,
-    loraR: config.loraR,
-    loraAlpha: config.loraAlpha,
-    loraDropout: config.loraDropout,
-    targetModules: config.targetModules,
-    batch: config.perDeviceTrainBatchSize,
-    ...wanted,
-  };
+  const question: ModelQuestion = { config, ...wanted };
   const { stdout } = await execa(process.execPath, [entry, JSON.stringify(question)]);
   const answer = modelAnswerSchema.parse(JSON.parse(stdout));
   if ("facts" in answer) return answer.facts;

@@ -32,8 +32,7 @@ export interface RowSample {
 export function estimateSamples({ rows, lengths, dropped }: RowSample) {
   const sampled = lengths.length + dropped;
   const mean = lengths.reduce((total, length) => total + length, 0) / Math.max(1, lengths.length);
-  const variance =
-    lengths.reduce((total, length) => total + (length - mean) ** 2, 0) / Math.max(1, lengths.length - 1);
+  const variance = lengths.reduce((total, length) => total + (length - mean) ** 2, 0) / Math.max(1, lengths.length - 1);
   return {
     samples: sampled === 0 ? 0 : Math.round((rows * lengths.length) / sampled),
     tokensPerSample: mean,

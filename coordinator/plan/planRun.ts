@@ -31,6 +31,8 @@ export interface PlanBasis {
   readonly networkGbps: number;
   /** Seconds of forward and backward passes of one slot: `gradient_accumulation_steps` micro-batches. */
   readonly slotSeconds?: number;
+  /** Seconds of each step beside computing and the network: waiting for the slowest worker, votes. */
+  readonly overheadSeconds?: number;
   /** Any currency. */
   readonly pricePerGpuHour?: number;
 }
@@ -79,7 +81,8 @@ export interface CheckpointPlan {
 export interface TimePlan {
   readonly computeSeconds: number;
   readonly allReduceSeconds: number;
-  /** Compute and all-reduce, per step. */
+  readonly overheadSeconds: number;
+  /** All of these, per step. */
   readonly stepSeconds: number;
   /** Held-out losses, over the whole run. */
   readonly evaluationSeconds: number;
@@ -173,7 +176,7 @@ function planTime(
   allReduce: AllReducePlan | undefined,
   basis: PlanBasis,
 ): TimePlan | undefined {
-  const { evaluationSize, slotSeconds } = basis;
+  const { evaluationSize, overheadSeconds = 0, slotSeconds } = basis;
   if (slotSeconds === undefined) return undefined;
   const slotsPerWorker = Math.ceil(run.slots / (shape.nodes * shape.gpus));
   const computeSeconds = slotsPerWorker * slotSeconds;
@@ -181,10 +184,11 @@ function planTime(
   const sampleSeconds = slotSeconds / (shape.microBatch * shape.accumulation);
   const evaluationSeconds =
     run.evaluations * Math.ceil(evaluationSize / run.slots) * slotsPerWorker * sampleSeconds * forwardShare;
-  const stepSeconds = computeSeconds + allReduceSeconds;
+  const stepSeconds = computeSeconds + allReduceSeconds + overheadSeconds;
   return {
     computeSeconds,
     allReduceSeconds,
+    overheadSeconds,
     stepSeconds,
     evaluationSeconds,
     totalSeconds: run.steps * stepSeconds + evaluationSeconds,

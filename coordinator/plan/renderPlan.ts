@@ -31,7 +31,8 @@ function workRows({ data, plan }: PlanDocument): Row[] {
     ],
   ];
   if (plan.tokens !== undefined && data.tokensPerSample !== undefined) {
-    const error = data.source.kind === "sample" ? ` ± ${decimal(data.source.standardError)}` : "";
+    const error =
+      data.source.kind === "sample" && data.source.standardError > 0 ? ` ± ${decimal(data.source.standardError)}` : "";
     rows.push(["tokens", `${formatCount(plan.tokens)}, ${decimal(data.tokensPerSample)}${error} per sample`]);
   }
   return rows;
@@ -104,8 +105,11 @@ function trafficRows({ networkGbps, plan }: PlanDocument): Row[] {
 function timeRows({ plan }: PlanDocument): Row[] {
   const { cost, time } = plan;
   if (time === undefined) return [];
-  const evaluation = time.evaluationSeconds === 0 ? "" : `, ${formatDuration(time.evaluationSeconds)} of it held-out loss`;
-  const rows: Row[] = [["time", `${formatDuration(time.totalSeconds)} at ${seconds(time.stepSeconds)} per step${evaluation}`]];
+  const evaluation =
+    time.evaluationSeconds === 0 ? "" : `, ${formatDuration(time.evaluationSeconds)} of it held-out loss`;
+  const rows: Row[] = [
+    ["time", `${formatDuration(time.totalSeconds)} at ${seconds(time.stepSeconds)} per step${evaluation}`],
+  ];
   if (cost !== undefined) rows.push(["cost", money(cost)]);
   return rows;
 }

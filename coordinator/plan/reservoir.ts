@@ -10,10 +10,10 @@ export class Reservoir<Item> {
     private readonly key: RandomKey,
   ) {}
 
-  /** Takes the next item of the stream; it is only made when it is kept. */
-  offer(item: () => Item): void {
+  /** Takes the next item of the stream. */
+  offer(item: Item): void {
     const place = this.seen < this.size ? this.seen : randomUint32(this.key, this.seen) % (this.seen + 1);
     this.seen++;
-    if (place < this.size) this.items[place] = item();
+    if (place < this.size) this.items[place] = item;
   }
 }

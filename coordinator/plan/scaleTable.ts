@@ -26,6 +26,7 @@ function withOwn(usual: readonly number[], own: number): number[] {
   return [...new Set([...usual, own])].sort((a, b) => a - b);
 }
 
-function secondsPerSample({ samples, time }: RunPlan): number | undefined {
-  return time === undefined ? undefined : time.totalSeconds / samples;
+/** Training alone: the number of held-out losses depends on the number of steps, not on the workers' speed. */
+function secondsPerSample({ samples, steps, time }: RunPlan): number | undefined {
+  return time === undefined ? undefined : (steps * time.stepSeconds) / samples;
 }

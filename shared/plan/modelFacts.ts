@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { runConfigSchema } from "../config/schema.ts";
 
 const count = z.number().nonnegative();
 
@@ -41,13 +42,8 @@ export type ModelFacts = z.infer<typeof modelFactsSchema>;
 
 /** What is asked. */
 export const modelQuestionSchema = z.strictObject({
-  /** HuggingFace-format model directory. */
-  model: z.string(),
-  loraR: z.int().positive(),
-  loraAlpha: z.number().positive(),
-  loraDropout: z.number().nonnegative(),
-  targetModules: z.array(z.string()),
-  batch: z.int().positive(),
+  /** Names the model, what is trained of it, and the micro-batch. */
+  config: runConfigSchema,
   sequence: z.int().positive(),
   /** Memory to fill, in bytes. */
   limitBytes: z.number().positive().optional(),

@@ -121,4 +121,13 @@ describe("followRun", () => {
     expect(await follow(true, startMs)).toMatchObject({ model: { firstLoss: { step: 1 } } });
     expect(shown).toEqual([2n]);
   });
+
+  it("leaves the reason of a failure to the summary", async () => {
+    const message = "The disk is full.";
+    const error = response({ kind: "error", sequence: 2n, message });
+    const state = response({ kind: "state", sequence: 3n, message }, { state: RunState.FAILED });
+    const { follow, shown } = scripted([[step(1n), error, state]]);
+    expect(await follow()).toMatchObject({ kind: "ended", model: { failure: { message } } });
+    expect(shown).toEqual([1n]);
+  });
 });

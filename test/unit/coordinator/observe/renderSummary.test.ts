@@ -49,7 +49,7 @@ describe("renderSummary", () => {
     const failure = {
       message: "Rank 3 ran out of memory; lower --per-device-train-batch-size.",
       worker: "rank 3 (node 0, pid 4711)",
-      lastLines: "allocating 2 GB\nkilled\n",
+      lastLines: '{"level":50,"time":0,"pid":1,"msg":"allocating 2 GB"}\nkilled\n',
       log: "/runs/x/logs/attempt_0/3/stderr.log",
     };
     const lines = renderSummary(
@@ -64,7 +64,7 @@ describe("renderSummary", () => {
       "",
       "The run failed: Rank 3 ran out of memory; lower --per-device-train-batch-size.",
       "  worker       rank 3 (node 0, pid 4711)",
-      "  │ allocating 2 GB",
+      expect.stringMatching(/^ {2}│ \d\d:\d\d:\d\d error: allocating 2 GB$/),
       "  │ killed",
       "  log          /runs/x/logs/attempt_0/3/stderr.log",
     ]);

@@ -68,6 +68,11 @@ describe("planRun", () => {
     expect(plan.cost).toBeCloseTo(((900 * 4.0192) / 3600) * 2 * 3, 6);
   });
 
+  it("adds what a step was measured to take beside computing", () => {
+    const plan = planRun({ ...shape, maxSteps: 10 }, { ...basis, slotSeconds: 2, overheadSeconds: 0.5 });
+    expect(plan.time).toMatchObject({ stepSeconds: 2.5, totalSeconds: 25 });
+  });
+
   it("counts held-out losses at the start, at each interval and at the end, a third of a training pass each", () => {
     const held = { ...basis, evaluationSize: 160, slotSeconds: 1.6 };
     const plan = planRun({ ...shape, maxSteps: 25, evalSteps: 10 }, held);

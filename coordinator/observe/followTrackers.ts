@@ -1,0 +1,34 @@
+import { join } from "node:path";
+import type { RunConfig } from "../../shared/config/schema.ts";
+import { toCoordError } from "../../shared/errors.ts";
+import type { EventLog } from "./eventLog.ts";
+import { readEvents } from "./followEvents.ts";
+import { runHistory } from "./results/runHistory.ts";
+import { TensorBoardWriter } from "./tensorboard/tensorBoardWriter.ts";
+
+/**
+ * Hands the events from now on to the trackers of --report-to, until the returned function is called. A tracker that
+ * fails is given up with a warning: training goes on.
+ */
+export async function followTrackers(
+  run: { readonly runId: string; readonly eventsPath: string; readonly config: RunConfig },
+  events: EventLog,
+): Promise<() => void> {
+  const { loggingSteps, output, reportTo } = run.config;
+  if (!reportTo.includes("tensorboard")) return () => {};
+  const { evaluations } = runHistory(await readEvents(run.eventsPath));
+  const directory = join(output, "runs", run.runId);
+  const writer = new TensorBoardWriter({ directory, loggingSteps, evaluated: evaluations.map(({ step }) => step) });
+  const unfollow = events.follow(0, (event) => {
+    try {
+      writer.add(event);
+    } catch (thrown) {
+      unfollow();
+      events.add("warning", `TensorBoard gets no more figures: ${toCoordError(thrown).message}`);
+    }
+  });
+  return () => {
+    unfollow();
+    writer.close();
+  };
+}

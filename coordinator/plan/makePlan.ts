@@ -1,0 +1,124 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { RunConfig } from "../../shared/config/schema.ts";
+import type { ModelFacts } from "../../shared/plan/modelFacts.ts";
+import { askModelFacts } from "./askModelFacts.ts";
+import type { DataFacts } from "./dataFacts.ts";
+import type { PlanDocument } from "./planDocument.ts";
+import { type PlanBasis, planRun, type RunShape } from "./planRun.ts";
+import { readDataFacts } from "./readDataFacts.ts";
+import { scaleTable } from "./scaleTable.ts";
+
+/** What a plan needs beside the run's configuration. */
+export interface PlanWishes {
+  /** Where token files are kept. */
+  readonly cacheDirectory: string;
+  /** Size of the training set, in place of reading one. */
+  readonly samples?: number;
+  /** False where no model was given, so that what depends on it is left out. */
+  readonly hasModel: boolean;
+  /** Memory of a worker's device, in bytes. */
+  readonly limitBytes?: number;
+  readonly networkGbps: number;
+  /** Seconds that a worker computes for one slot, or for one input token of it, and where that is known from. */
+  readonly measured?: {
+    readonly per: "slot" | "token";
+    readonly seconds: number;
+    /** Seconds of each step beside computing. */
+    readonly overheadSeconds: number;
+    readonly source: string;
+  };
+  readonly pricePerGpuHour?: number;
+}
+
+/** Estimates a run before anything is started. `config` must be pinned. Throws DATA_INVALID, MODEL_INVALID and their like. */
+export async function makePlan(config: RunConfig, wishes: PlanWishes, signal: AbortSignal): Promise<PlanDocument> {
+  const data: DataFacts =
+    wishes.samples === undefined
+      ? await readDataFacts(config, wishes.cacheDirectory, signal)
+      : { trainSize: wishes.samples, evaluationSize: 0, source: { kind: "given" } };
+  const model = wishes.hasModel ? await askModel(config, data, wishes.limitBytes) : undefined;
+  const slotSeconds = secondsOfSlot(config, data, wishes.measured);
+  const shape: RunShape = {
+    nodes: config.nodes,
+    gpus: config.gpus,
+    slots: config.slots,
+    microBatch: config.perDeviceTrainBatchSize,
+    accumulation: config.gradientAccumulationSteps,
+    epochs: config.numTrainEpochs,
+    maxSteps: config.maxSteps,
+    saveSteps: config.saveSteps,
+    saveTotalLimit: config.saveTotalLimit,
+    evalSteps: config.evalSteps,
+  };
+  const basis: PlanBasis = {
+    trainSize: data.trainSize,
+    evaluationSize: data.evaluationSize,
+    networkGbps: wishes.networkGbps,
+    ...(data.tokensPerSample === undefined ? {} : { tokensPerSample: data.tokensPerSample }),
+    ...(model && { trainableElements: model.trainableElements }),
+    ...(wishes.hasModel ? { checkpointExtraBytes: await tokenizerBytes(config.model!) } : {}),
+    ...(slotSeconds && { slotSeconds: slotSeconds.value, overheadSeconds: wishes.measured!.overheadSeconds }),
+    ...(wishes.pricePerGpuHour === undefined ? {} : { pricePerGpuHour: wishes.pricePerGpuHour }),
+  };
+  const { limitBytes, networkGbps } = wishes;
+  return {
+    plan: planRun(shape, basis),
+    data,
+    ...(model && { model }),
+    ...(limitBytes === undefined ? {} : { limitBytes }),
+    networkGbps,
+    ...(slotSeconds && { slotSeconds }),
+    scale: scaleTable(shape, basis),
+    notes: notesOn(wishes, data, model),
+  };
+}
+
+/** The longest sample decides the peak; where only some rows were looked at, --max-length bounds it. */
+function askModel(config: RunConfig, data: DataFacts, limitBytes: number | undefined): Promise<ModelFacts> {
+  const everything =
+    data.source.kind === "cache" || (data.source.kind === "sample" && data.source.sampled === data.source.rows);
+  const sequence = everything && data.longest ? data.longest : config.maxLength;
+  return askModelFacts(config, { sequence, ...(limitBytes === undefined ? {} : { limitBytes }) });
+}
+
+function secondsOfSlot(
+  config: RunConfig,
+  { tokensPerSample }: DataFacts,
+  measured: PlanWishes["measured"],
+): PlanDocument["slotSeconds"] {
+  if (measured === undefined) return undefined;
+  const { per, seconds, source } = measured;
+  if (per === "slot") return { value: seconds, source };
+  if (tokensPerSample === undefined) return undefined;
+  const samples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps;
+  return { value: seconds * tokensPerSample * samples, source };
+}
+
+function notesOn(wishes: PlanWishes, data: DataFacts, model: ModelFacts | undefined): string[] {
+  const notes: string[] = [];
+  if (model !== undefined && data.source.kind === "sample" && data.source.sampled < data.source.rows) {
+    notes.push(
+      `Memory is for samples of --max-length ${model.sequence} tokens; the longest of those looked at has ${data.longest}.`,
+    );
+  }
+  if (wishes.measured === undefined) {
+    notes.push("Give --step-seconds, or --like RUN for the speed that a run has shown, to see time and cost.");
+  } else if (wishes.measured.per === "token" && data.tokensPerSample === undefined) {
+    notes.push("--like needs a data set: without one the tokens per sample are not known.");
+  }
+  return notes;
+}
+
+async function tokenizerBytes(model: string): Promise<number> {
+  const names = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(model, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((total, size) => total + size, 0);
+}
