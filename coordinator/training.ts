@@ -6,6 +6,7 @@ import type { RunConfig } from "../shared/config/schema.ts";
 import { epochAt, type SamplePlan } from "../shared/dataset/plan.ts";
 import type { TokenFile } from "../shared/dataset/tokenFile.ts";
 import { Deferred } from "../shared/deferred.ts";
+import { failpoint } from "../shared/failpoint.ts";
 import { CheckpointService } from "../shared/gen/coord/v1/checkpoint_pb.ts";
 import { CollectiveService } from "../shared/gen/coord/v1/collective_pb.ts";
 import { DataService } from "../shared/gen/coord/v1/data_pb.ts";
@@ -15,10 +16,12 @@ import type { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
 import { StateExchange } from "./checkpoint/stateExchange.ts";
 import { TrainingLog } from "./checkpoint/trainingLog.ts";
 import { Collective } from "./collective/collectiveService.ts";
+import type { SharedRegions } from "./collective/sharedRegions.ts";
 import { dataHandlers } from "./dataset/dataService.ts";
 import type { AgentPool } from "./launch/agentPool.ts";
+import type { Dues } from "./membership/generation.ts";
 import { membershipHandlers } from "./membership/membershipService.ts";
-import { type Dues, TrainingSession } from "./membership/trainingSession.ts";
+import { TrainingSession } from "./membership/trainingSession.ts";
 import type { EventLog } from "./observe/eventLog.ts";
 import type { RunMonitor } from "./observe/runMonitor.ts";
 import { type StepFigures, StepMeter } from "./observe/stepMeter.ts";
@@ -48,6 +51,8 @@ export interface TrainingOptions {
   readonly monitor: RunMonitor;
   readonly events: EventLog;
   readonly agents: AgentPool;
+  /** Shared memory for gradients of this host's workers. */
+  readonly regions?: SharedRegions | undefined;
   /** True when workers of an earlier coordinator may still be there, further than the starting point. */
   readonly adopt: boolean;
   /** Figures of steps that earlier coordinators have committed, by step. */
@@ -99,10 +104,11 @@ export class Training {
           this.#meter.mark(options.clock.monotonicMs());
           if (!this.#stopping) options.monitor.enter(RunState.TRAINING, `Training on ${members.length} workers.`);
         },
-        onMemberLost: (member, reason) => {
+        onMemberLost: (member, loss, reason) => {
           const message = `Worker ${member.workerId} (pid ${member.pid} on ${member.host}) is out: ${reason}.`;
           options.events.add("worker", message, { workerId: member.workerId, pid: member.pid });
-          if (reason.includes("silent")) options.agents.replace(member.nodeRank, member.localRank);
+          // It may hang for ever: only its agent can end it.
+          if (loss === "silent") options.agents.replace(member.nodeRank, member.localRank);
         },
         onWaiting: (reason) => {
           if (!this.#stopping) options.monitor.enter(RunState.FORMING, reason);
@@ -118,6 +124,9 @@ export class Training {
     this.#collective = new Collective(session, {
       slots,
       groupSize: options.groupSize,
+      regions: options.regions,
+      onNotShared: (thrown) =>
+        options.events.add("warning", `The sum of gradients goes over gRPC, not through shared memory: ${thrown}.`),
       onNotFinite: (error) => this.failed.reject(error),
       onEvaluation: (step, { sum, tokens }) => this.#evaluated(step, sum / tokens),
     });
@@ -149,7 +158,7 @@ export class Training {
 
   /** Waits for the last checkpoint; throws what kept it from being written. */
   async settle(): Promise<void> {
-    await this.#options.writer.idle();
+    await this.#options.writer.settled();
     await Promise.race([this.failed.promise, Promise.resolve()]);
   }
 
@@ -200,6 +209,7 @@ export class Training {
 
   async #uploaded(state: TrainingState, generation: bigint): Promise<void> {
     if (!this.session.saveDue) return;
+    failpoint("checkpoint-due", state.step, "coordinator");
     this.session.saved();
     this.#lastState = state;
     this.#options.writer

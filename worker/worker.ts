@@ -3,6 +3,7 @@ import { backoffDelayMs, retry } from "../shared/backoff.ts";
 import { systemClock } from "../shared/clock.ts";
 import { type RunConfig, runConfigSchema } from "../shared/config/schema.ts";
 import { assertNever, CoordError, toCoordError } from "../shared/errors.ts";
+import { failpoint } from "../shared/failpoint.ts";
 import { type JoinResponse, LeaveReason, StateSource, WorkerPhase } from "../shared/gen/coord/v1/membership_pb.ts";
 import type { Logger } from "../shared/log.ts";
 import type { Endpoint } from "../shared/rpc/client.ts";
@@ -69,15 +70,19 @@ class Worker {
         for await (const assignment of this.#assignments()) {
           attempt = 0;
           if (assignment.kind === "superseded") continue;
-          await this.#serve(assignment.response, assignment.signal);
+          await this.#serve(assignment.response, assignment.signal).catch(async (thrown: unknown) => {
+            const error = toCoordError(thrown);
+            // Now, while it is still a member: what a stranger says is not believed.
+            if (!signal.aborted && !isTransient(error)) await this.#giveUp(error);
+            throw error;
+          });
           lastContact = systemClock.monotonicMs();
           if (this.#finished) break;
         }
       } catch (thrown) {
         signal.throwIfAborted();
         const error = toCoordError(thrown);
-        const transient = error.code === "COORDINATOR_UNREACHABLE" || error.code === "STALE_GENERATION";
-        if (!transient) throw await this.#giveUp(error);
+        if (!isTransient(error)) throw error;
         const silentMs = systemClock.monotonicMs() - lastContact;
         if (silentMs > reconnectBudgetMs) {
           throw new CoordError(
@@ -172,6 +177,7 @@ class Worker {
         if (directive.evaluate) await trainer.evaluate(epoch);
         if (directive.uploadState) {
           this.#heartbeat.phase = WorkerPhase.SAVING;
+          failpoint("state-uploading", this.#held.committed!.step, this.#options.caller.workerId);
           await this.#client.putState(this.#held.committed!, epoch);
         }
         if (directive.finish) return await this.#finish(assignment.generation);
@@ -245,7 +251,7 @@ class Worker {
   }
 
   /** Tells the coordinator why, so that it need not guess from an exit code. */
-  async #giveUp(error: CoordError): Promise<CoordError> {
+  async #giveUp(error: CoordError): Promise<void> {
     const { caller } = this.#options;
     await this.#client.membership
       .leave(
@@ -253,8 +259,12 @@ class Worker {
         { timeoutMs: 2000 },
       )
       .catch(() => {});
-    return error;
   }
+}
+
+/** Whether joining again may help. */
+function isTransient({ code }: CoordError): boolean {
+  return code === "COORDINATOR_UNREACHABLE" || code === "STALE_GENERATION";
 }
 
 interface Directive {

@@ -3,6 +3,9 @@ import { CoordError } from "../../shared/errors.ts";
 import type { HeartbeatRequest, JoinRequest } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { type Caller, createMember, type Member } from "./member.ts";
 
+/** How a membership ended. */
+export type Loss = "hung up" | "silent" | "superseded" | "left";
+
 export interface RegistryOptions {
   readonly runId: string;
   readonly nodes: number;
@@ -11,7 +14,7 @@ export interface RegistryOptions {
   /** Silence after which a member counts as lost, in milliseconds. */
   readonly heartbeatTimeoutMs: number;
   /** The member is out, and the registry has forgotten it already. */
-  onLost(member: Member, error: CoordError, reason: string): void;
+  onLost(member: Member, error: CoordError, loss: Loss, reason: string): void;
 }
 
 /** The workers that are connected: at most one per place, and the latest start of each. */
@@ -46,7 +49,7 @@ export class MemberRegistry {
     }
     this.#attempts.set(workerId, request.attempt);
     const superseded = this.#members.get(workerId);
-    if (superseded) this.lose(superseded, "another process of the same place has joined", "NOT_A_MEMBER");
+    if (superseded) this.lose(superseded, "superseded", "another process of the same place has joined");
     const member = createMember(request, this.#options.clock.monotonicMs());
     this.#members.set(workerId, member);
     return member;
@@ -77,12 +80,13 @@ export class MemberRegistry {
   }
 
   /** Ends a membership; does nothing if it has ended already. */
-  lose(member: Member, reason: string, code: "STALE_GENERATION" | "NOT_A_MEMBER" = "STALE_GENERATION"): void {
+  lose(member: Member, loss: Loss, reason: string): void {
     if (this.#members.get(member.workerId) !== member) return;
     this.#members.delete(member.workerId);
+    const code = loss === "superseded" ? "NOT_A_MEMBER" : "STALE_GENERATION";
     const error = new CoordError(code, `Worker ${member.workerId} is out: ${reason}.`);
     member.assignments.fail(error);
-    this.#options.onLost(member, error, reason);
+    this.#options.onLost(member, error, loss, reason);
   }
 
   /** Ends memberships that have been silent for too long. */
@@ -91,7 +95,7 @@ export class MemberRegistry {
     for (const member of [...this.#members.values()]) {
       const silentMs = now - member.lastSeenMs;
       if (silentMs > this.#options.heartbeatTimeoutMs) {
-        this.lose(member, `it has been silent for ${Math.round(silentMs)} ms`);
+        this.lose(member, "silent", `it has been silent for ${Math.round(silentMs)} ms`);
       }
     }
   }

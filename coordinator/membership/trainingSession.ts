@@ -1,8 +1,8 @@
-import { setMaxListeners } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../shared/clock.ts";
 import { Deferred, unlessAborted } from "../../shared/deferred.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
+import { failpoint } from "../../shared/failpoint.ts";
 import {
   type CommitStepRequest,
   type CommitStepResponseSchema,
@@ -10,34 +10,14 @@ import {
   type JoinRequest,
   LeaveReason,
   type LeaveRequest,
-  StateSource,
 } from "../../shared/gen/coord/v1/membership_pb.ts";
-import { type Formation, formGeneration } from "./formGeneration.ts";
+import { formGeneration } from "./formGeneration.ts";
+import { assignmentsOf, createGeneration, type Dues, type Formed, type Generation } from "./generation.ts";
 import type { Assignment, Caller, Member } from "./member.ts";
-import { MemberRegistry } from "./memberRegistry.ts";
+import { type Loss, MemberRegistry } from "./memberRegistry.ts";
 import { tallyVotes } from "./tallyVotes.ts";
 
 type Directive = MessageInitShape<typeof CommitStepResponseSchema>;
-
-/** The members of one generation; everything in flight hangs on `controller`. */
-export interface Generation {
-  readonly number: bigint;
-  /** By rank. */
-  readonly members: readonly Member[];
-  readonly slotsOf: ReadonlyMap<string, readonly number[]>;
-  readonly controller: AbortController;
-  readonly votes: Map<string, CommitStepRequest>;
-  /** Resolves when the step in work commits; replaced at each commit. */
-  outcome: Deferred<void>;
-}
-
-/** What is asked of the members at a step before they go on. */
-export interface Dues {
-  /** The state at this step is to become a checkpoint. */
-  readonly save: boolean;
-  readonly evaluate: boolean;
-  readonly finish: boolean;
-}
 
 export interface SessionEvents {
   /** What is due at a step, once it is committed. */
@@ -45,7 +25,7 @@ export interface SessionEvents {
   /** All members have voted for `step`. */
   onCommit(step: number, votes: readonly CommitStepRequest[]): void;
   onGeneration(generation: Generation, reason: string): void;
-  onMemberLost(member: Member, reason: string): void;
+  onMemberLost(member: Member, loss: Loss, reason: string): void;
   onWaiting(reason: string): void;
   /** Workers of an earlier coordinator are further than this one knew; training goes on from `step`. */
   onAdopted(step: number): void;
@@ -108,7 +88,7 @@ export class TrainingSession {
     this.#due = { save: false, evaluate: evaluate && this.#step === 0, finish: false };
     this.#registry = new MemberRegistry({
       ...options,
-      onLost: (member, error, reason) => this.#lost(member, error, reason),
+      onLost: (member, error, loss, reason) => this.#lost(member, error, loss, reason),
     });
   }
 
@@ -137,7 +117,7 @@ export class TrainingSession {
   async *join(request: JoinRequest, signal: AbortSignal): AsyncGenerator<Assignment> {
     if (this.#finished.has(request.member!.workerId)) throw new CoordError("STOPPED", "Training is over.");
     const member = this.#registry.add(request);
-    const hangUp = () => this.#registry.lose(member, "its connection was lost");
+    const hangUp = () => this.#registry.lose(member, "hung up", "its connection was lost");
     signal.addEventListener("abort", hangUp, { once: true });
     this.#form();
     try {
@@ -188,7 +168,8 @@ export class TrainingSession {
   async leave(request: LeaveRequest): Promise<void> {
     const member = this.requireMember(request.member!);
     if (request.reason !== LeaveReason.FINISHED || !this.#due.finish) {
-      this.#registry.lose(member, request.reason === LeaveReason.TERMINATED ? "it was asked to end" : "it gave up");
+      const reason = request.reason === LeaveReason.TERMINATED ? "it was asked to end" : "it gave up";
+      this.#registry.lose(member, "left", reason);
       return;
     }
     const { controller } = this.currentGeneration(request.generation);
@@ -252,6 +233,7 @@ export class TrainingSession {
 
   #commit(generation: Generation, step: number): void {
     const votes = generation.members.map((member) => generation.votes.get(member.workerId)!);
+    failpoint("round-complete", step, "coordinator");
     this.#step = step;
     this.#options.events.onCommit(step, votes);
     this.#due = this.#withStop(this.#options.events.duesAt(step));
@@ -259,6 +241,7 @@ export class TrainingSession {
       member.heldSteps = [step];
       member.step = step;
     }
+    failpoint("commit-decided", step, "coordinator");
     generation.votes.clear();
     const outcome = generation.outcome;
     generation.outcome = new Deferred();
@@ -316,39 +299,18 @@ export class TrainingSession {
     this.#due = this.#options.events.duesAt(known);
   }
 
-  #begin(formation: Formation & { kind: "form" }): void {
-    const members = formation.members.map(({ workerId }) => this.members.get(workerId)!);
-    const controller = new AbortController();
-    // Every call of every member in flight listens to it.
-    setMaxListeners(0, controller.signal);
-    const generation: Generation = {
-      number: this.#options.nextGeneration(),
-      members,
-      slotsOf: new Map(formation.members.map(({ slots, workerId }) => [workerId, slots])),
-      controller,
-      votes: new Map(),
-      outcome: new Deferred(),
-    };
+  #begin(formation: Formed): void {
+    const generation = createGeneration(this.#options.nextGeneration(), formation, this.members);
+    failpoint("generation-written", this.#step, "coordinator");
     this.#generation = generation;
     this.#due = this.#withStop(this.#due);
     this.#options.events.onGeneration(generation, formation.reason);
-    const uploader = formation.uploader ?? formation.members[0]!.workerId;
-    const uploads = formation.uploader !== undefined || this.#due.save;
-    for (const { rank, slots, stateSource, workerId } of formation.members) {
-      const member = members[rank]!;
+    const { number } = generation;
+    const { plan } = this.#options;
+    const assignments = assignmentsOf(formation, { number, step: this.#step, due: this.#due, plan });
+    for (const [rank, member] of generation.members.entries()) {
       member.rank = rank;
-      member.assignments.push({
-        generation: generation.number,
-        rank,
-        worldSize: members.length,
-        slots: [...slots],
-        step: BigInt(this.#step),
-        stateSource: stateSources[stateSource],
-        uploadState: uploads && workerId === uploader,
-        evaluate: this.#due.evaluate,
-        finish: this.#due.finish,
-        plan: this.#options.plan,
-      });
+      member.assignments.push(assignments[rank]!);
     }
   }
 
@@ -370,14 +332,14 @@ export class TrainingSession {
     if (this.members.size === 0) this.allFinished.resolve();
   }
 
-  #lost(member: Member, error: CoordError, reason: string): void {
+  #lost(member: Member, error: CoordError, loss: Loss, reason: string): void {
     // Nothing is left to do that it would be missed for.
     if (this.#due.finish && !this.#due.save && !this.#due.evaluate) {
       this.#finish(member);
       return;
     }
     if (this.#generation?.members.includes(member)) this.#abandon(error);
-    this.#options.events.onMemberLost(member, reason);
+    this.#options.events.onMemberLost(member, loss, reason);
     this.#form();
   }
 
@@ -389,9 +351,3 @@ export class TrainingSession {
     generation?.controller.abort(error);
   }
 }
-
-const stateSources = {
-  initialize: StateSource.INITIALIZE,
-  keep: StateSource.KEEP,
-  download: StateSource.DOWNLOAD,
-} as const;

@@ -1,16 +1,20 @@
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
+import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { CheckpointService, type StateHeader } from "../../shared/gen/coord/v1/checkpoint_pb.ts";
 import { CollectiveService, type FetchHeader } from "../../shared/gen/coord/v1/collective_pb.ts";
 import type { Chunk } from "../../shared/gen/coord/v1/common_pb.ts";
 import { DataService, type Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
-import { ChunkAssembler, cutIntoChunks } from "../../shared/rpc/chunks.ts";
+import { ChunkAssembler, checkDigest, cutIntoChunks } from "../../shared/rpc/chunks.ts";
 import { Connection, type Endpoint } from "../../shared/rpc/client.ts";
 import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
+import { BufferPool } from "../../shared/tensors/bufferPool.ts";
 import { bytesOfFloat32, float32OfBytes } from "../../shared/tensors/bytes.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
 import type { Sample } from "../train/collate.ts";
+import { DataPlane } from "./dataPlane.ts";
+import type { SharedRegion } from "./sharedRegion.ts";
 
 /** Who calls, in every request. */
 export interface Caller {
@@ -40,6 +44,9 @@ export class CoordinatorClient {
   readonly #control: Connection;
   readonly #upload: Connection;
   readonly #download: Connection;
+  /** Memory of the sum: a call that failed keeps the one it was filling, so that the next does not share it. */
+  readonly #memory = new BufferPool(1);
+  readonly #regions: DataPlane;
   readonly membership;
 
   constructor(
@@ -49,11 +56,18 @@ export class CoordinatorClient {
     this.#control = new Connection(endpoint);
     this.#upload = new Connection(endpoint);
     this.#download = new Connection(endpoint);
+    this.#regions = new DataPlane(caller);
     this.membership = this.#control.service(MembershipService);
+  }
+
+  /** How gradients travel from now on. */
+  useDataPlane(choice: RunConfig["dataPlane"]): void {
+    this.#regions.choice = choice;
   }
 
   close(): void {
     for (const connection of [this.#control, this.#upload, this.#download]) connection.close();
+    void this.#regions.close();
   }
 
   /** Tokenized samples by number, in the order asked for. */
@@ -72,7 +86,7 @@ export class CoordinatorClient {
     return samples;
   }
 
-  /** Uploads the gradient of one slot. */
+  /** Hands the gradient of one slot over. */
   async contribute(step: number, part: SlotGradient, epoch: Epoch): Promise<void> {
     const bytes = bytesOfFloat32(part.gradient);
     const header = {
@@ -80,28 +94,47 @@ export class CoordinatorClient {
       key: { generation: epoch.generation, step: BigInt(step), bucket: 0 },
       slot: part.slot,
       bytes: BigInt(bytes.byteLength),
-      digest: digest64(bytes),
+      digest: 0n,
       loss: { sum: part.loss.sum, tokens: BigInt(part.loss.tokens) },
       inputTokens: BigInt(part.inputTokens),
     };
-    function* messages() {
-      yield { part: { case: "header" as const, value: header } };
-      for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
-    }
-    await this.#upload.service(CollectiveService).contribute(messages(), { signal: epoch.signal });
+    const service = this.#upload.service(CollectiveService);
+    await this.#regions.attempt(
+      async (region, key) => {
+        const written = region.writeGradient(key, bytes);
+        header.digest = digest64(bytes);
+        await written;
+        await service.contribute([{ part: { case: "header", value: { ...header, regionKey: key } } }], epoch);
+      },
+      async () => {
+        header.digest = digest64(bytes);
+        function* messages() {
+          yield { part: { case: "header" as const, value: header } };
+          for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
+        }
+        await service.contribute(messages(), epoch);
+      },
+      epoch.signal,
+    );
   }
 
-  /** Waits for the sum over all slots and downloads it. */
+  /** Waits for the sum over all slots and takes it over. The gradient is valid until the next call, which reuses its memory. */
   async fetchSum(step: number, epoch: Epoch) {
-    const request = { member: this.caller, key: { generation: epoch.generation, step: BigInt(step), bucket: 0 } };
-    const responses = this.#download.service(CollectiveService).fetch(request, { signal: epoch.signal });
-    const received = await receive(responses, (header: FetchHeader) => new ChunkAssembler(Number(header.bytes)));
-    const bytes = received.assembler.complete();
-    if (digest64(bytes) !== received.header.digest) {
-      throw new CoordError("DIVERGED", `The sum of step ${step} was damaged on its way (digest mismatch).`);
-    }
-    const { sum, tokens } = received.header.loss!;
-    return { gradient: float32OfBytes(bytes), loss: { sum, tokens: Number(tokens) } };
+    const key = { generation: epoch.generation, step: BigInt(step), bucket: 0 };
+    const fetch = async (region?: SharedRegion, regionKey = "") => {
+      const request = { member: this.caller, key, regionKey };
+      const responses = this.#download.service(CollectiveService).fetch(request, { signal: epoch.signal });
+      const { header, assembler } = await receive(responses, (header: FetchHeader) => {
+        return new ChunkAssembler(this.#memory.take(Number(header.bytes)));
+      });
+      const shared = header.inRegion ? await region?.readSum(epoch.generation, assembler.bytes) : undefined;
+      epoch.signal.throwIfAborted();
+      checkDigest(shared ?? assembler.digest(), header.digest, `The sum of step ${step}`);
+      this.#memory.give(assembler.bytes);
+      const { sum, tokens } = header.loss!;
+      return { gradient: float32OfBytes(assembler.bytes), loss: { sum, tokens: Number(tokens) } };
+    };
+    return this.#regions.attempt(fetch, fetch, epoch.signal);
   }
 
   /** Reports the held-out loss of one slot; resolves when all slots are in. */

@@ -7,6 +7,8 @@ export interface AdamWStep {
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
+  /** Step at which the moments were zero: 0, unless the state was taken over without them. */
+  readonly startStep: number;
 }
 
 /**
@@ -22,8 +24,8 @@ export function adamWStep(
   scale: number,
   options: AdamWStep,
 ): void {
-  const { beta1, beta2, epsilon, learningRate, weightDecay } = options;
-  const step = state.step + 1;
+  const { beta1, beta2, epsilon, learningRate, startStep, weightDecay } = options;
+  const step = state.step + 1 - startStep;
   const stepSize = learningRate / (1 - beta1 ** step);
   const correction = Math.sqrt(1 - beta2 ** step);
   const decay = 1 - learningRate * weightDecay;

@@ -1,9 +1,11 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { evaluationSamples, type SamplePlan, slotSamples } from "../../shared/dataset/plan.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { type Failpoint, failpoint } from "../../shared/failpoint.ts";
 import { Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
-import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
+import { BufferPool } from "../../shared/tensors/bufferPool.ts";
+import { bytesOfFloat32, float32OfBytes } from "../../shared/tensors/bytes.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
 import type { CoordinatorClient, Epoch, SlotGradient } from "../collective/coordinatorClient.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -33,11 +35,14 @@ export interface TrainerOptions {
 export class Trainer {
   readonly #options: TrainerOptions;
   readonly #plan: SamplePlan;
+  /** Memory of gradients that have been uploaded. */
+  readonly #memory = new BufferPool(2);
   #ahead: { key: string; samples: Promise<Sample[][]> } | undefined;
 
   constructor(options: TrainerOptions) {
     this.#options = options;
     const { config } = options;
+    options.client.useDataPlane(config.dataPlane);
     this.#plan = {
       seed: config.seed,
       datasetSize: options.datasetSize,
@@ -58,6 +63,9 @@ export class Trainer {
     const times = { dataMs: 0, computeMs: 0, reduceMs: 0, updateMs: 0 };
     const watch = stopwatch();
 
+    const at = (point: Failpoint) => failpoint(point, step, client.caller.workerId);
+
+    at("step-begun");
     onPhase(WorkerPhase.COMPUTING);
     const uploads: Promise<void>[] = [];
     for (const slot of share.slots) {
@@ -65,15 +73,19 @@ export class Trainer {
       times.dataMs += watch();
       const part = await this.#slotGradient(step, slot, microBatches, share.signal);
       times.computeMs += watch();
+      at("gradient-computed");
       // Uploading goes on while the next slot is computed; one at a time, so that at most two gradients are held.
       await uploads.at(-1);
-      const upload = client.contribute(step, part, share);
+      const upload = client.contribute(step, part, share).then(() => this.#memory.give(bytesOfFloat32(part.gradient)));
       upload.catch(() => {});
       uploads.push(upload);
     }
     this.#readAhead(step + 1, share);
     onPhase(WorkerPhase.REDUCING);
-    const [sum] = await Promise.all([client.fetchSum(step, share), ...uploads]);
+    await Promise.all(uploads);
+    at("gradient-uploaded");
+    const sum = await client.fetchSum(step, share);
+    at("sum-downloaded");
     times.reduceMs += watch();
 
     const norm = l2Norm(sum.gradient, 1 / sum.loss.tokens);
@@ -91,8 +103,10 @@ export class Trainer {
       beta2: config.adamBeta2,
       epsilon: config.adamEpsilon,
       weightDecay: config.weightDecay,
+      startStep: config.adamStartStep,
     });
     times.updateMs += watch();
+    at("update-computed");
     const directive = await client.membership.commitStep(
       {
         member: client.caller,
@@ -105,6 +119,7 @@ export class Trainer {
       },
       { signal: share.signal },
     );
+    at("step-committed");
     held.commit();
     await engine.setParameters(next.parameters);
     return directive;
@@ -139,7 +154,7 @@ export class Trainer {
     signal: AbortSignal,
   ): Promise<SlotGradient> {
     const { config, engine } = this.#options;
-    const gradient = new Float32Array(engine.layout.elements);
+    const gradient = float32OfBytes(this.#memory.take(engine.layout.elements * 4)).fill(0);
     let sum = 0;
     let tokens = 0;
     let inputTokens = 0;

@@ -1,0 +1,48 @@
+import { closeSync, openSync } from "node:fs";
+
+/** Points at which a test can have a process killed. */
+export type Failpoint =
+  // A worker's step, in order.
+  | "step-begun"
+  | "gradient-computed"
+  | "gradient-uploaded"
+  | "sum-downloaded"
+  | "update-computed"
+  | "step-committed"
+  | "state-uploading"
+  // The coordinator's, in order.
+  | "generation-written"
+  | "round-complete"
+  | "commit-decided"
+  | "checkpoint-due";
+
+interface Plan {
+  readonly point: string;
+  readonly step: number;
+  /** Worker id, or "coordinator". */
+  readonly who: string;
+  readonly marker: string;
+}
+
+const plan = readPlan(process.env["COORD_FAILPOINT"], process.env["COORD_FAILPOINT_MARKER"]);
+
+/**
+ * Does nothing, unless COORD_FAILPOINT is `POINT@STEP@WHO` and this is that point, step and process: then the process
+ * ends by SIGKILL, as by a power cut, once per marker file (COORD_FAILPOINT_MARKER), however often it is started again.
+ */
+export function failpoint(point: Failpoint, step: number, who: string): void {
+  if (plan?.point !== point || plan.step !== step || plan.who !== who) return;
+  try {
+    closeSync(openSync(plan.marker, "wx"));
+  } catch {
+    return;
+  }
+  process.kill(process.pid, "SIGKILL");
+  // The signal is delivered before anything else can happen on this thread, but not necessarily before this returns.
+  for (;;);
+}
+
+function readPlan(text: string | undefined, marker: string | undefined): Plan | undefined {
+  const [point, step, who] = text?.split("@") ?? [];
+  return point && step && who && marker ? { point, step: Number(step), who, marker } : undefined;
+}

@@ -1,0 +1,145 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
+import { processesOf } from "../support/killEverything.ts";
+import { smallRun } from "../support/smallRun.ts";
+
+interface Status {
+  readonly state: string;
+  readonly step: number;
+  readonly workers: readonly { readonly pid: number; readonly state: string }[];
+}
+
+const full = process.env["COORD_CHAOS"] === "full";
+const steps = full ? 20_000 : 400;
+const seed = Number(process.env["COORD_CHAOS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** Numbers in [0, 1) that a printed seed gives again. */
+function randomNumbers(from: number): () => number {
+  let state = from;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, () => {
+  let home: CoordHome;
+  let flags: string[];
+  let undisturbed: { adapter: string; optimizer: string };
+  beforeAll(async () => {
+    home = await CoordHome.create();
+    const shape = [
+      "--nodes",
+      "2",
+      "--gpus",
+      "2",
+      "--max-steps",
+      `${steps}`,
+      "--save-steps",
+      "50",
+      "--max-restarts",
+      "1000",
+    ];
+    flags = [...(await smallRun(home)), ...shape];
+    const result = await home.coord(["launch", ...flags, "--output", home.path("undisturbed")]);
+    expect(result, result.stderr).toMatchObject({ exitCode: 0 });
+    undisturbed = await finalDigests(home.path("undisturbed"), steps);
+  });
+  afterAll(async () => {
+    await home.coord(["kill-stale", "--all-runs"]);
+    await home.remove();
+  });
+
+  const random = randomNumbers(seed);
+  const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+  const status = (run: string) => home.json<Status>(["status", run]).catch(() => undefined);
+  const isOver = (state: string | undefined) => state === "finished" || state === "failed" || state === "stopped";
+
+  /** Waits until the run has gone on by some steps; false when it is over. */
+  const goesOn = (run: string, from: number) =>
+    eventually(`${run} to go on from step ${from}`, async () => {
+      const now = await status(run);
+      if (isOver(now?.state)) return false;
+      return now?.state === "training" && now.step > from ? true : undefined;
+    });
+
+  const ends = async (run: string, output: string) => {
+    const attached = await home.coord(["attach", run]);
+    expect(await status(run), attached.stdout).toMatchObject({ state: "finished", step: steps });
+    expect(await finalDigests(output, steps)).toEqual(undisturbed);
+    expect(processesOf(run)).toEqual([]);
+  };
+
+  it("kill -9 of one worker after the other: same bytes", async () => {
+    const output = home.path("workers");
+    const run = await home.launch([...flags, "--output", output]);
+    let kills = 0;
+    for (let from = 0; await goesOn(run, from + 10 * random()); ) {
+      const now = await status(run);
+      const workers = now?.workers.filter(({ pid }) => pid > 0) ?? [];
+      if (!now || workers.length === 0) continue;
+      from = now.step;
+      kill(pick(workers).pid, "SIGKILL");
+      kills++;
+      if (!full && kills === 4) break;
+    }
+    await ends(run, output);
+    console.log(`${kills} workers killed; generation ${generationOf(home, run)}`);
+    expect(kills).toBeGreaterThanOrEqual(3);
+  });
+
+  it("kill -9 of the coordinator, over and over: same bytes, and generations only grow", async () => {
+    const output = home.path("coordinator");
+    const run = await home.launch([...flags, "--output", output]);
+    const generations = [];
+    for (let kills = 0; kills < (full ? 20 : 2); kills++) {
+      const from = (await status(run))?.step ?? 0;
+      if (!(await goesOn(run, from + 5 * random()))) break;
+      generations.push(generationOf(home, run));
+      const { process } = JSON.parse(readFileSync(join(home.home, "runs", run, "coordinator.json"), "utf8")) as {
+        process: { pid: number };
+      };
+      kill(process.pid, "SIGKILL");
+    }
+    await ends(run, output);
+    generations.push(generationOf(home, run));
+    expect(generations.length).toBeGreaterThanOrEqual(3);
+    expect(generations).toEqual([...new Set(generations)].sort((a, b) => a - b));
+  });
+
+  it("kill -9 of an agent, which takes its workers along: same bytes", async () => {
+    const output = home.path("agent");
+    const run = await home.launch([...flags, "--output", output]);
+    await goesOn(run, 20);
+    const agents = processesOf(run).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("agentMain"));
+    expect(agents).toHaveLength(2);
+    kill(pick(agents), "SIGKILL");
+    await ends(run, output);
+  });
+
+  it("a worker that hangs (SIGSTOP) is evicted, replaced and not missed: same bytes", async () => {
+    const output = home.path("hang");
+    const run = await home.launch([...flags, "--heartbeat-timeout-ms", "2000", "--output", output]);
+    await goesOn(run, 20);
+    const victim = pick((await status(run))!.workers).pid;
+    kill(victim, "SIGSTOP");
+    await ends(run, output);
+    const events = readFileSync(join(home.home, "runs", run, "events.jsonl"), "utf8");
+    expect(events).toContain(`(pid ${victim} on`);
+    expect(events).toContain("it has been silent for");
+  });
+});
+
+function kill(pid: number, signal: "SIGKILL" | "SIGSTOP"): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended in between: no fault, but none of ours either.
+  }
+}
+
+function generationOf(home: CoordHome, run: string): number {
+  return Number(readFileSync(join(home.home, "runs", run, "generation"), "utf8"));
+}
