@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { adapterConfigOf } from "../shared/checkpoint/adapterConfig.ts";
 import { exportAdapter } from "../shared/checkpoint/exportAdapter.ts";
 import { LocalCheckpointStore } from "../shared/checkpoint/localStore.ts";
@@ -14,7 +12,10 @@ import { AgentService } from "../shared/gen/coord/v1/agent_pb.ts";
 import { RunService, RunState } from "../shared/gen/coord/v1/run_pb.ts";
 import type { Logger } from "../shared/log.ts";
 import type { RunPaths } from "../shared/runPaths.ts";
+import { sharedMemoryDirectory } from "../shared/runPaths.ts";
 import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
+import { tokenizerFilesOf } from "./checkpoint/tokenizerFiles.ts";
+import { openRegions, type SharedRegions } from "./collective/sharedRegions.ts";
 import { prepareDataset } from "./dataset/prepareDataset.ts";
 import type { GenerationFile } from "./generationFile.ts";
 import { RunAgents } from "./launch/runAgents.ts";
@@ -75,6 +76,7 @@ export class Coordinator {
   readonly #failed = new Deferred<never>();
   readonly monitor: RunMonitor;
   #training: Training | undefined;
+  #regions: SharedRegions | undefined;
   #adapter = "";
 
   constructor(context: CoordinatorContext) {
@@ -82,6 +84,7 @@ export class Coordinator {
     const { config, events, runId } = context;
     this.#store = new LocalCheckpointStore(config.output, {
       saveTotalLimit: config.saveTotalLimit,
+      saveMilestoneSteps: config.saveMilestoneSteps,
       onWarning: (message) => events.add("warning", message),
     });
     this.monitor = new RunMonitor({
@@ -115,6 +118,7 @@ export class Coordinator {
     });
     this.#training?.session.close(new CoordError("STOPPED", "The run is over."));
     await this.#agents.ended();
+    await this.#regions?.remove();
     const states = { finished: RunState.FINISHED, stopped: RunState.STOPPED, failed: RunState.FAILED };
     this.monitor.errorCode = outcome.errorCode;
     this.monitor.exitCode = outcome.exitCode;
@@ -156,12 +160,15 @@ export class Coordinator {
       };
       const maxSteps = totalSteps(plan, config.numTrainEpochs, config.maxSteps);
       this.monitor.maxSteps = maxSteps;
-      const expected = { dataset: tokens.contentKey, maxSteps };
+      const expected = { runId, dataset: tokens.contentKey, maxSteps };
       const start = await findStart(config, this.#store, this.#context.from, expected);
       generations.raiseTo(await newestGeneration(this.#store));
       events.add("state", start.reason, { step: start.step });
       signal.throwIfAborted();
 
+      this.#regions = openRegions(config.dataPlane, sharedMemoryDirectory(home, runId), (reason) =>
+        this.#context.logger.info(reason),
+      );
       const training = new Training({
         runId,
         config,
@@ -178,6 +185,7 @@ export class Coordinator {
         monitor: this.monitor,
         events,
         agents: this.#agents.pool,
+        regions: this.#regions,
         // Whoever asks for a certain checkpoint does not want what came after it.
         adopt: this.#context.from === undefined,
         recorded: await readStepFigures(paths.metrics),
@@ -269,6 +277,8 @@ export class Coordinator {
         this.monitor.checkpoint = path;
         events.add("checkpoint", `Saved ${path} in ${Math.round(tookMs)} ms.`, { step, path, tookMs });
       },
+      onTolerated: (step, { code, message }) =>
+        events.add("warning", `${message} Training goes on (--on-save-error continue).`, { step, code }),
     });
   }
 
@@ -299,11 +309,4 @@ async function newestGeneration(store: CheckpointStore): Promise<bigint> {
     if (generation > newest) newest = generation;
   }
   return newest;
-}
-
-/** The tokenizer's files of a model directory, which every checkpoint carries along. */
-function tokenizerFilesOf(modelDirectory: string): string[] {
-  return ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"]
-    .map((name) => join(modelDirectory, name))
-    .filter((path) => existsSync(path));
 }

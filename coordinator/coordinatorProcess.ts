@@ -8,9 +8,11 @@ import { removeProcessRecord, userName, writeProcessRecord } from "../shared/pro
 import { Coordinator, type RunOutcome } from "./coordinator.ts";
 import { GenerationFile } from "./generationFile.ts";
 import { EventLog } from "./observe/eventLog.ts";
+import { followTrackers } from "./observe/followTrackers.ts";
+import { writeResults } from "./observe/results/writeResults.ts";
 import { type BoundPort, bindLeased } from "./ports/bindLeased.ts";
 import { contains, parsePortRange } from "./ports/portRange.ts";
-import { claimOutput } from "./runs/claimOutput.ts";
+import { claimOutput, releaseOutput } from "./runs/claimOutput.ts";
 import type { RunDirectory } from "./runs/runDirectory.ts";
 import { acquireRunLock } from "./runs/runLock.ts";
 import { CoordinatorServer, type TlsIdentity } from "./server.ts";
@@ -43,7 +45,7 @@ export async function runCoordinatorProcess(options: CoordinatorProcessOptions):
       const error = toCoordError(thrown);
       logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
       const failure = { ...nothingDone, exitCode: error.exitCode, errorCode: error.code, message: error.message };
-      await directory.writeResult({ ...failure, output: run.config.output });
+      await conclude(directory, failure, run.config);
       return failure;
     });
     return outcome.exitCode;
@@ -92,15 +94,25 @@ async function serve(
   });
   // From here on other commands find the run.
   await directory.writeCoordinator({ address, process: identity });
+  const run = { runId, eventsPath: paths.events, config };
+  const endTrackers = await followTrackers(run, events);
   const outcome = await coordinator.run();
+  endTrackers();
+  if (outcome.state !== "failed" || outcome.checkpoint !== "") await writeResults(run, events);
   // Before followers hear of the end: they read it.
-  await directory.writeResult({ ...outcome, output: config.output });
+  await conclude(directory, outcome, config);
   coordinator.monitor.end();
   await server.close(closeGraceMs);
   await bound.release();
-  await events.close();
+  events.close();
   await removeProcessRecord(record);
   return outcome;
+}
+
+/** Leaves the result, and nothing else where a run has failed before it came to anything. */
+async function conclude(directory: RunDirectory, outcome: RunOutcome, { output }: RunConfig): Promise<void> {
+  await directory.writeResult({ ...outcome, output });
+  if (outcome.state === "failed") await releaseOutput(output, directory).catch(() => undefined);
 }
 
 /** Agents and workers that an earlier coordinator left behind look for it where it was, so that port comes first. */

@@ -11,7 +11,8 @@ import {
 import { HealthImplementation } from "grpc-health-check";
 import { CoordError } from "../shared/errors.ts";
 import type { Logger } from "../shared/log.ts";
-import { serverLimits } from "../shared/rpc/limits.ts";
+import { receiveWindowBytes, serverLimits } from "../shared/rpc/limits.ts";
+import { setReceiveWindow } from "../shared/rpc/receiveWindow.ts";
 import { addService, type Handlers } from "../shared/rpc/server.ts";
 
 /** Certificate and key (PEM) of the coordinator. */
@@ -34,6 +35,7 @@ export class CoordinatorServer {
     private readonly tls: TlsIdentity | undefined,
   ) {
     this.#server = new Server({ ...serverLimits, interceptors: [requireToken(token)] });
+    setReceiveWindow(this.#server, receiveWindowBytes);
     this.#health.addToServer(this.#server);
   }
 

@@ -19,7 +19,29 @@ export async function findStart(
   config: RunConfig,
   store: CheckpointStore,
   from: string | undefined,
-  expected: { readonly dataset: string; readonly maxSteps: number },
+  expected: Expected,
+): Promise<Start> {
+  const start = await chooseStart(config, store, from, expected);
+  if (start.step >= config.adamStartStep) return start;
+  throw new CoordError(
+    "CONFIG_INVALID",
+    `--adam-start-step ${config.adamStartStep} lies behind step ${start.step}, where training starts; leave it to coord import.`,
+  );
+}
+
+/** What a checkpoint must agree with. */
+interface Expected {
+  readonly runId: string;
+  /** Content key of the data set. */
+  readonly dataset: string;
+  readonly maxSteps: number;
+}
+
+async function chooseStart(
+  config: RunConfig,
+  store: CheckpointStore,
+  from: string | undefined,
+  expected: Expected,
 ): Promise<Start> {
   if (from !== undefined) {
     return atCheckpoint(await store.load(from), expected, "It was asked for.");
@@ -50,11 +72,17 @@ export async function findStart(
   };
 }
 
-function atCheckpoint(
-  checkpoint: Checkpoint,
-  expected: { readonly dataset: string; readonly maxSteps: number },
-  why: string,
-): Start {
+/** Throws OUTPUT_IN_USE for a checkpoint of another run: continuing it would mix two runs in one directory. */
+export function expectOwn(checkpoint: Checkpoint, runId: string): void {
+  if (checkpoint.runId === runId) return;
+  throw new CoordError(
+    "OUTPUT_IN_USE",
+    `${checkpoint.path} is of run ${checkpoint.runId}, not of run ${runId}; move it away, or start a new run from its weights with \`coord launch --init-adapter ${checkpoint.path}\`.`,
+  );
+}
+
+function atCheckpoint(checkpoint: Checkpoint, expected: Expected, why: string): Start {
+  expectOwn(checkpoint, expected.runId);
   const dataset = checkpoint.fingerprints["dataset"];
   if (dataset !== expected.dataset) {
     throw new CoordError(

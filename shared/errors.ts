@@ -56,6 +56,12 @@ export const errorCatalogue = {
     "The data set is missing, empty or has rows of no known format.",
   ),
   TEMPLATE_INVALID: entry("FAILED_PRECONDITION", false, 2, "The chat template is missing or fails on a row."),
+  DOWNLOAD_FAILED: entry(
+    "UNAVAILABLE",
+    true,
+    75,
+    "A model or data set cannot be downloaded from the hub: no answer, a stall, a wrong hash.",
+  ),
   ADAPTER_INVALID: entry(
     "FAILED_PRECONDITION",
     false,

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -40,6 +42,24 @@ export function runPaths(home: string, runId: string): RunPaths {
     metrics: join(root, "metrics.jsonl"),
     result: join(root, "result.json"),
   };
+}
+
+/**
+ * Where the processes of a run on one host exchange gradients: in `COORD_SHM_DIR`, by default the host's shared memory.
+ * Runs of the same name in another home have another directory.
+ */
+export function sharedMemoryDirectory(home: string, runId: string, environment = process.env): string {
+  const place = createHash("sha256").update(realHome(home)).digest("hex").slice(0, 12);
+  return join(resolve(environment["COORD_SHM_DIR"] || "/dev/shm"), `coord-${runId}-${place}`);
+}
+
+/** One name for a home, however it was reached. */
+function realHome(home: string): string {
+  try {
+    return realpathSync(home);
+  } catch {
+    return resolve(home);
+  }
 }
 
 /** Directory of one worker's output, as torchrun lays it out. */

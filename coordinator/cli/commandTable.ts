@@ -29,13 +29,45 @@ export const commandTable: Readonly<Record<string, { describe: string; load(): P
     describe: "Print what a run's processes wrote",
     load: async () => (await import("./commands/logs.ts")).logsCommand,
   },
+  checkpoints: {
+    describe: "List, verify, compare or prune checkpoints",
+    load: async () => (await import("./commands/checkpoints.ts")).checkpointsCommand,
+  },
+  export: {
+    describe: "Write a merged model or a bare adapter",
+    load: async () => (await import("./commands/export.ts")).exportCommand,
+  },
+  import: {
+    describe: "Take over a checkpoint of PEFT or HuggingFace's Trainer",
+    load: async () => (await import("./commands/import.ts")).importCommand,
+  },
+  events: {
+    describe: "Print what has happened in a run",
+    load: async () => (await import("./commands/events.ts")).eventsCommand,
+  },
   stop: {
     describe: "Stop a run after a checkpoint",
     load: async () => (await import("./commands/stop.ts")).stopCommand,
   },
+  init: {
+    describe: "Write a commented coord.yaml",
+    load: async () => (await import("./commands/init.ts")).initCommand,
+  },
+  plan: {
+    describe: "Estimate a run: steps, memory, time, cost",
+    load: async () => (await import("./commands/plan.ts")).planCommand,
+  },
+  doctor: {
+    describe: "Check whether this host can train",
+    load: async () => (await import("./commands/doctor.ts")).doctorCommand,
+  },
   "kill-stale": {
     describe: "Find and end what dead runs left behind",
     load: async () => (await import("./commands/killStale.ts")).killStaleCommand,
+  },
+  data: {
+    describe: "Look at a data set, or write it in another format",
+    load: async () => (await import("./commands/data.ts")).dataCommand,
   },
   coordinator: {
     describe: "Run a coordinator in the foreground, for agents started from outside",

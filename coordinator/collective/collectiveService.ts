@@ -9,16 +9,21 @@ import type {
   RoundKey,
   TokenLoss as TokenLossMessage,
 } from "../../shared/gen/coord/v1/collective_pb.ts";
-import { ChunkAssembler, cutIntoChunks } from "../../shared/rpc/chunks.ts";
+import { ChunkAssembler, checkDigest, cutIntoChunks } from "../../shared/rpc/chunks.ts";
 import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
-import { float32OfBytes } from "../../shared/tensors/bytes.ts";
-import { digest64 } from "../../shared/tensors/digest.ts";
-import type { Generation, TrainingSession } from "../membership/trainingSession.ts";
+import { BufferPool } from "../../shared/tensors/bufferPool.ts";
+import { bytesOfFloat32, float32OfBytes } from "../../shared/tensors/bytes.ts";
+import type { Generation } from "../membership/generation.ts";
+import type { TrainingSession } from "../membership/trainingSession.ts";
 import { LossSum, type TokenLoss } from "./lossSum.ts";
 import { Round } from "./round.ts";
+import type { SharedRegions } from "./sharedRegions.ts";
 
 /** A gradient longer than this is refused before memory is taken for it, in bytes. */
 const maxGradientBytes = 1024 ** 3;
+
+/** Gradients of one round whose memory is kept for the next. */
+const maxSpareGradients = 8;
 
 /** All-reduce and held-out loss over the slots of a run. */
 export class Collective {
@@ -27,6 +32,9 @@ export class Collective {
     fetch: (request, context) => this.#fetch(request, context),
     evaluate: (request, context) => this.#evaluate(request, context),
   };
+  readonly #memory = new BufferPool(maxSpareGradients);
+  #canShare = true;
+  readonly #shared = new WeakMap<Round, Promise<boolean>>();
   #round: { generation: Generation; step: number; round: Round } | undefined;
   #evaluation: { generation: Generation; step: number; losses: LossSum; total: Deferred<TokenLoss> } | undefined;
 
@@ -35,6 +43,10 @@ export class Collective {
     private readonly options: {
       readonly slots: number;
       readonly groupSize: number;
+      /** Present where workers of this host may hand gradients over in shared memory. */
+      readonly regions?: SharedRegions | undefined;
+      /** Hears why a sum could not be left in shared memory; it went over gRPC. */
+      onNotShared?(thrown: unknown): void;
       onNotFinite(error: CoordError): void;
       onEvaluation(step: number, loss: TokenLoss): void;
     },
@@ -46,17 +58,21 @@ export class Collective {
     const totals = current?.step === step ? current.round.totals : undefined;
     if (!totals) throw new CoordError("INTERNAL", `Step ${step} was voted for but never summed.`);
     this.#round = undefined;
+    // Members vote for a step when they have its sum: nobody who matters reads it any more.
+    current?.round.discard();
     return totals;
   }
 
   async #contribute(requests: AsyncIterable<ContributeRequest>, context: CallContext) {
     let header: ContributeHeader | undefined;
+    let bytes: Uint8Array | undefined;
     let assembler: ChunkAssembler | undefined;
     for await (const { part } of requests) {
       if (part.case === "header" && !header) {
         header = part.value;
         this.#admit(header);
-        assembler = new ChunkAssembler(Number(header.bytes));
+        bytes = this.#memory.take(Number(header.bytes));
+        if (header.regionKey === "") assembler = new ChunkAssembler(bytes);
       } else if (part.case === "chunk" && assembler) {
         assembler.add(part.value);
       } else {
@@ -64,13 +80,11 @@ export class Collective {
       }
     }
     context.signal.throwIfAborted();
-    if (!header || !assembler) throw new CoordError("INVALID_REQUEST", "An upload came without a header.");
-    const bytes = assembler.complete();
-    if (digest64(bytes) !== header.digest) {
-      throw new CoordError("DIVERGED", `The gradient of slot ${header.slot} was damaged on its way (digest mismatch).`);
-    }
+    if (!header || !bytes) throw new CoordError("INVALID_REQUEST", "An upload came without a header.");
+    const digest = await (assembler?.digest() ?? this.#readRegion(header, bytes));
     // The membership may have changed while the bytes came in.
     const generation = this.#admit(header);
+    checkDigest(digest, header.digest, `The gradient of slot ${header.slot}`);
     this.#roundFor(generation, header.key!).add({
       slot: header.slot,
       digest: header.digest,
@@ -85,15 +99,53 @@ export class Collective {
     const key = request.key!;
     const generation = this.#checkKey(key);
     this.session().memberOf(generation, request.member!);
-    const result = this.#roundFor(generation, key).result;
-    const { bytes, digest, loss } = await unlessAborted(result, generation.controller.signal, context.signal);
+    const round = this.#roundFor(generation, key);
+    const { signal } = generation.controller;
+    const { bytes, digest, loss } = await unlessAborted(round.result, signal, context.signal);
+    const inRegion = request.regionKey !== "" && (await unlessAborted(this.#share(round, generation), signal));
     yield {
       part: {
         case: "header" as const,
-        value: { bytes: BigInt(bytes.byteLength), digest, loss: { sum: loss.sum, tokens: BigInt(loss.tokens) } },
+        value: {
+          bytes: BigInt(bytes.byteLength),
+          digest,
+          loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
+          inRegion,
+        },
       },
     };
+    if (inRegion) return;
     for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
+  }
+
+  /** Fills `bytes` from the region of a contribution's sender. */
+  async #readRegion({ member, regionKey }: ContributeHeader, bytes: Uint8Array): Promise<bigint> {
+    const { regions } = this.options;
+    if (regions?.key !== regionKey) {
+      throw new CoordError("INVALID_REQUEST", "The caller does not share this coordinator's memory.");
+    }
+    return regions.readGradient(member!, bytes);
+  }
+
+  /** Writes a round's sum into shared memory, once; false where that cannot be done, and from then on. */
+  #share(round: Round, { number }: Generation): Promise<boolean> {
+    let shared = this.#shared.get(round);
+    if (!shared) {
+      shared = this.#writeSum(round, number).catch((thrown: unknown) => {
+        this.#canShare = false;
+        this.options.onNotShared?.(thrown);
+        return false;
+      });
+      this.#shared.set(round, shared);
+    }
+    return shared;
+  }
+
+  async #writeSum(round: Round, generation: bigint): Promise<boolean> {
+    const { regions } = this.options;
+    if (!regions || !this.#canShare) return false;
+    await regions.writeSum(generation, (await round.result).bytes);
+    return true;
   }
 
   async #evaluate(request: EvaluateRequest, context: CallContext) {
@@ -163,7 +215,9 @@ export class Collective {
   #roundFor(generation: Generation, key: RoundKey): Round {
     const step = Number(key.step);
     if (this.#round?.generation !== generation || this.#round.step !== step) {
-      this.#round = { generation, step, round: new Round(this.options.slots, this.options.groupSize) };
+      const { slots, groupSize } = this.options;
+      const release = (gradient: Float32Array) => this.#memory.give(bytesOfFloat32(gradient));
+      this.#round = { generation, step, round: new Round(slots, groupSize, release) };
     }
     return this.#round.round;
   }

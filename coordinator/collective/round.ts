@@ -31,6 +31,7 @@ export class Round {
   constructor(
     private readonly slots: number,
     private readonly groupSize: number,
+    private readonly release: (gradient: Float32Array) => void = () => {},
   ) {
     this.#losses = new LossSum(slots);
   }
@@ -42,6 +43,12 @@ export class Round {
     return this.#result.promise;
   }
 
+  /** Lets the sum go, once every member has it. */
+  discard(): void {
+    if (this.#sum?.complete) this.release(this.#sum.result());
+    this.#sum = undefined;
+  }
+
   /** Counts a slot once: a repeat with the same digest changes nothing, with another it is an error. */
   add(contribution: Contribution): void {
     const { slot, digest, gradient } = contribution;
@@ -51,7 +58,12 @@ export class Round {
       throw new CoordError("DIVERGED", `Slot ${slot} was contributed twice, with different gradients.`);
     }
     // The first contribution says how long the gradient is; the others must agree.
-    this.#sum ??= new GradientSum({ slots: this.slots, groupSize: this.groupSize, elements: gradient.length });
+    this.#sum ??= new GradientSum({
+      slots: this.slots,
+      groupSize: this.groupSize,
+      elements: gradient.length,
+      release: this.release,
+    });
     const { elements } = this.#sum;
     if (gradient.length !== elements) {
       throw new CoordError(

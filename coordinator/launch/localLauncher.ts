@@ -1,15 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { systemClock } from "../../shared/clock.ts";
 import { isAlive, type ProcessIdentity } from "../../shared/process/identity.ts";
 import { readProcessRecords } from "../../shared/process/record.ts";
 import { spawnLogged } from "../../shared/process/spawnLogged.ts";
 import { terminate } from "../../shared/process/terminate.ts";
+import { agentProgram } from "./agentProgram.ts";
 import type { Launcher, LaunchOptions } from "./launcher.ts";
-
-/** The agent's program. A process boundary, not an import: the coordinator's source knows nothing of the worker's. */
-const entry = fileURLToPath(new URL("../../worker/agentMain.js", import.meta.url));
 
 /** Milliseconds that agents have to end after they were ordered to, workers' grace included. */
 const stopTimeoutMs = 15_000;
@@ -67,22 +64,8 @@ export class LocalLauncher implements Launcher {
   }
 
   async #startAgent(nodeRank: number): Promise<Agent> {
-    const { address, home, logs, reconnectBudgetMs, runId, tlsCa, tokenFile } = this.options;
-    const log = join(logs, `agent_${nodeRank}.log`);
-    const child = await spawnLogged({
-      program: entry,
-      // One agent, on the coordinator's own host, starts it again should it crash.
-      args: ["--join", address, "--node-rank", String(nodeRank), ...(nodeRank === 0 ? ["--supervise"] : [])],
-      env: {
-        COORD_RUN_ID: runId,
-        COORD_HOME: home,
-        COORD_TOKEN_FILE: tokenFile,
-        COORD_RECONNECT_BUDGET_MS: String(reconnectBudgetMs),
-        ...(tlsCa === undefined ? {} : { COORD_TLS_CA: tlsCa }),
-      },
-      stdout: log,
-      stderr: log,
-    });
+    const log = join(this.options.logs, `agent_${nodeRank}.log`);
+    const child = await spawnLogged({ ...agentProgram(this.options, nodeRank), stdout: log, stderr: log });
     const ended = child.ended.then(({ exitCode, signal }) =>
       signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`,
     );

@@ -6,6 +6,7 @@ import { coordHome } from "../../shared/runPaths.ts";
 import { runCoordinatorProcess } from "../coordinatorProcess.ts";
 import { RunDirectory } from "../runs/runDirectory.ts";
 import { isRunId } from "../runs/runId.ts";
+import { localConfig } from "./localConfig.ts";
 import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
 
@@ -30,10 +31,11 @@ export async function serveRun(options: {
       `${JSON.stringify(runId)} cannot be a run's id: letters, digits, ".", "_", "-".`,
     );
   }
-  const pinned = pinConfig({ ...options.config, launcher: "none" }, options.sources);
+  const local = await localConfig(options.config, options.terminated);
+  const pinned = pinConfig({ ...local, launcher: "none" }, options.sources);
   const output = pinned.output.replaceAll("{run}", runId);
   const config = { ...pinned, output };
-  await preflight(config);
+  await preflight(config, options.terminated);
   const token = await readToken(options.tokenFile);
   const directory = await RunDirectory.adopt(coordHome(), { config, output, runId, token });
   return runCoordinatorProcess({

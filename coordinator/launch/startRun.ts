@@ -1,17 +1,21 @@
-import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { backoffDelayMs } from "../../shared/backoff.ts";
+import { LocalCheckpointStore } from "../../shared/checkpoint/localStore.ts";
 import { systemClock } from "../../shared/clock.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
-import { CoordError, type ErrorCode, isErrorCode } from "../../shared/errors.ts";
-import { type ProcessExit, spawnLogged } from "../../shared/process/spawnLogged.ts";
+import { CoordError, isErrorCode } from "../../shared/errors.ts";
+import { type LoggedProcess, type ProcessExit, spawnLogged } from "../../shared/process/spawnLogged.ts";
 import { coordHome } from "../../shared/runPaths.ts";
-import { claimOutput } from "../runs/claimOutput.ts";
+import { claimOutput, releaseOutput } from "../runs/claimOutput.ts";
 import { findRun } from "../runs/findRun.ts";
 import { RunDirectory } from "../runs/runDirectory.ts";
+import type { ResultFile, RunFile } from "../runs/runFiles.ts";
 import { runLiveness } from "../runs/runLiveness.ts";
+import { expectOwn } from "../startingPoint.ts";
+import { checkAdapter } from "./checkAdapter.ts";
+import { localConfig } from "./localConfig.ts";
 import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
 
@@ -31,6 +35,8 @@ const entry = fileURLToPath(new URL("../main.js", import.meta.url));
 
 /** Milliseconds that a coordinator has to listen. */
 const startTimeoutMs = 30_000;
+/** Milliseconds that a coordinator whose start was given up has between SIGTERM and SIGKILL. */
+const graceMs = 5000;
 
 /** Checks what can be checked, makes the run's directory and starts its coordinator, which outlives the terminal. */
 export async function startRun(options: {
@@ -38,20 +44,27 @@ export async function startRun(options: {
   /** Where each setting came from: the demo's own settings give way to the user's. */
   readonly sources: Readonly<Partial<Record<ConfigKey, string>>>;
   readonly signal: AbortSignal;
+  /** Gets a line now and then while something is downloaded. */
+  readonly onDownload?: (line: string) => void;
 }): Promise<StartedRun> {
-  const pinned = pinConfig(options.config, options.sources);
-  await preflight(pinned);
+  const { signal } = options;
+  const pinned = pinConfig(await localConfig(options.config, signal, options.onDownload), options.sources);
+  await preflight(pinned, signal);
+  await checkAdapter(pinned);
+  signal.throwIfAborted();
   const directory = await RunDirectory.create(coordHome(), { config: pinned, output: pinned.output });
-  const { runId } = directory;
-  const output = pinned.output.replaceAll("{run}", runId);
+  const output = pinned.output.replaceAll("{run}", directory.runId);
   const config = { ...pinned, output };
-  await directory.writeRun({ ...(await directory.readRun())!, config, output });
-  await claimOutput(output, directory).catch(async (thrown: unknown) => {
-    // A run that never was must not show up in `coord list`.
-    await rm(directory.paths.root, { recursive: true, force: true });
+  try {
+    await directory.writeRun({ ...(await directory.readRun())!, config, output });
+    await claimOutput(output, directory);
+    return await startCoordinator(directory, config, [], signal);
+  } catch (thrown) {
+    // A run that never was must not show up in `coord list`, unless its log is all there is to go by.
+    await releaseOutput(output, directory).catch(() => undefined);
+    if (!(thrown instanceof UnexplainedEnd)) await rm(directory.paths.root, { recursive: true, force: true });
     throw thrown;
-  });
-  return startCoordinator(directory, config, [], options.signal);
+  }
 }
 
 /** Continues a run from its newest valid checkpoint, or from the one named. */
@@ -61,17 +74,38 @@ export async function resumeRun(options: {
   readonly overrides: Partial<RunConfig>;
   readonly signal: AbortSignal;
 }): Promise<StartedRun> {
-  const { directory, run, runId } = await findRun(coordHome(), options.target);
-  if (!run) throw new CoordError("RUN_NOT_FOUND", `Run ${runId} cannot be continued: its run.json cannot be read.`);
-  const liveness = await runLiveness(directory);
-  if (liveness === "live" || liveness === "starting") {
-    throw new CoordError("RUN_IN_USE", `Run ${runId} is going on; watch it with \`coord attach ${runId}\`.`);
-  }
+  const { from, signal } = options;
+  const { directory, problem, run, runId } = await findRun(coordHome(), options.target);
+  if (!run)
+    throw new CoordError("RUN_NOT_FOUND", `Run ${runId} cannot be continued: ${problem ?? "it has no run.json"}`);
+  if (await goesOn(directory)) throw isGoingOn(runId);
   const config = { ...run.config, ...options.overrides };
-  await preflight(config);
+  await preflight(config, signal);
+  await checkCheckpoint(config, runId, from);
+  signal.throwIfAborted();
+  const result = await directory.readResult();
   await directory.writeRun({ ...run, config });
-  const args = options.from === undefined ? [] : ["--from", options.from];
-  return startCoordinator(directory, config, args, options.signal);
+  try {
+    const args = from === undefined ? [] : ["--from", from];
+    return await startCoordinator(directory, config, args, signal);
+  } catch (thrown) {
+    await putBack(directory, run, result);
+    throw thrown;
+  }
+}
+
+/** What the coordinator would say about the checkpoint that it is to start from, said before anything is changed. */
+async function checkCheckpoint({ output }: RunConfig, runId: string, from: string | undefined): Promise<void> {
+  const store = new LocalCheckpointStore(output);
+  const checkpoint = from === undefined ? (await store.newestValid())?.checkpoint : await store.load(from);
+  if (checkpoint) expectOwn(checkpoint, runId);
+}
+
+/** A resume that was refused leaves the run as it was, settings and result. */
+async function putBack(directory: RunDirectory, run: RunFile, result: ResultFile | undefined): Promise<void> {
+  if (await goesOn(directory)) return;
+  await directory.writeRun(run);
+  if (result) await directory.writeResult(result);
 }
 
 async function startCoordinator(
@@ -81,7 +115,9 @@ async function startCoordinator(
   signal: AbortSignal,
 ): Promise<StartedRun> {
   const { home, paths, runId } = directory;
-  await directory.reopen();
+  // The result of an earlier start would be taken for that of this one.
+  await rm(paths.result, { force: true });
+  await mkdir(paths.logs, { recursive: true, mode: 0o700 });
   const log = join(paths.logs, "coordinator.log");
   const child = await spawnLogged({
     program: entry,
@@ -96,32 +132,58 @@ async function startCoordinator(
     exit = ended;
   });
   const deadline = systemClock.monotonicMs() + startTimeoutMs;
-  for (let attempt = 0; ; attempt++) {
-    const coordinator = await directory.readCoordinator();
-    if (coordinator) {
-      const tlsCa = config.tlsCa === undefined ? undefined : await readFile(config.tlsCa, "utf8");
-      return {
-        runId,
-        directory: paths.root,
-        address: coordinator.address,
-        token: await directory.readToken(),
-        ...(tlsCa === undefined ? {} : { tlsCa }),
-      };
+  try {
+    for (let attempt = 0; ; attempt++) {
+      const coordinator = await directory.readCoordinator();
+      if (coordinator?.process.pid === child.pid) {
+        const tlsCa = config.tlsCa === undefined ? undefined : await readFile(config.tlsCa, "utf8");
+        return {
+          runId,
+          directory: paths.root,
+          address: coordinator.address,
+          token: await directory.readToken(),
+          ...(tlsCa === undefined ? {} : { tlsCa }),
+        };
+      }
+      if (exit) throw await diedEarly(directory, exit, log);
+      if (systemClock.monotonicMs() > deadline) {
+        const message = `The coordinator did not listen within ${startTimeoutMs / 1000} s; its log is ${log}.`;
+        throw new UnexplainedEnd("COORDINATOR_UNREACHABLE", message);
+      }
+      await systemClock.sleep(20 + backoffDelayMs(Math.min(attempt, 3), Math.random()), signal);
     }
-    if (exit) throw await diedEarly(directory, exit, log);
-    if (systemClock.monotonicMs() > deadline) {
-      child.kill("SIGKILL");
-      const message = `The coordinator did not listen within ${startTimeoutMs / 1000} s; its log is ${log}.`;
-      throw new CoordError("COORDINATOR_UNREACHABLE", message);
-    }
-    await systemClock.sleep(20 + backoffDelayMs(Math.min(attempt, 3), Math.random()), signal);
+  } catch (thrown) {
+    if (!exit) await end(child);
+    throw thrown;
   }
+}
+
+/** It is detached, so without this it would go on by itself. */
+async function end(child: LoggedProcess): Promise<void> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
+  await child.ended;
+  clearTimeout(timer);
 }
 
 /** What a coordinator that ended before it listened has left behind as the reason. */
 async function diedEarly(directory: RunDirectory, exit: ProcessExit, log: string): Promise<CoordError> {
-  const result = existsSync(directory.paths.result) ? await directory.readResult() : undefined;
-  const code: ErrorCode = result && isErrorCode(result.errorCode) ? result.errorCode : "INTERNAL";
+  const result = await directory.readResult();
+  if (result && isErrorCode(result.errorCode)) return new CoordError(result.errorCode, result.message);
+  // It is no failure of the run that another coordinator was quicker.
+  if (await goesOn(directory)) return isGoingOn(directory.runId);
   const how = exit.signal ? `by ${exit.signal}` : `with exit code ${exit.exitCode}`;
-  return new CoordError(code, result?.message ?? `The coordinator ended ${how} before it listened; its log is ${log}.`);
+  return new UnexplainedEnd("INTERNAL", `The coordinator ended ${how} before it listened; its log is ${log}.`);
+}
+
+/** An end of which only the log can tell more. */
+class UnexplainedEnd extends CoordError {}
+
+function isGoingOn(runId: string): CoordError {
+  return new CoordError("RUN_IN_USE", `Run ${runId} is going on; watch it with \`coord attach ${runId}\`.`);
+}
+
+async function goesOn(directory: RunDirectory): Promise<boolean> {
+  const liveness = await runLiveness(directory);
+  return liveness === "live" || liveness === "starting";
 }

@@ -1,5 +1,5 @@
-import { mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { CoordError } from "../../shared/errors.ts";
 import { errorCode, fileError, readJsonFile, writeFileAtomic } from "../../shared/process/atomicFile.ts";
@@ -14,6 +14,8 @@ const claimSchema = z.strictObject({
   /** COORD_HOME of the run. */
   home: z.string().min(1),
   claimedAtMs: z.number().nonnegative(),
+  /** The topmost directory that was made for the output; absent where it was there before. */
+  made: z.string().min(1).optional(),
 });
 
 export type OutputClaim = z.infer<typeof claimSchema>;
@@ -22,19 +24,48 @@ export type OutputClaim = z.infer<typeof claimSchema>;
  * Claims an output directory for a run, making it where there is none, and writes OUTPUT/.coord-run.json.
  * Throws OUTPUT_IN_USE when it holds another run's checkpoints or belongs to a run that is going on; STORAGE_FAILED.
  */
-export async function claimOutput(output: string, { home, runId }: { home: string; runId: string }): Promise<void> {
-  await makeOutput(output);
+export async function claimOutput(output: string, run: { home: string; runId: string }): Promise<void> {
+  const made = await makeOutput(output);
+  try {
+    await claim(output, made, run);
+  } catch (thrown) {
+    await removeMade(output, made);
+    throw thrown;
+  }
+}
+
+/**
+ * Gives an output directory back that a run claimed and left nothing in: the claim goes, and so do the directories that
+ * were made for it. Does nothing where the run has left results or the directory is not its own.
+ */
+export async function releaseOutput(output: string, { runId }: { runId: string }): Promise<void> {
+  const names = await readdir(output).catch(() => []);
+  if (names.length === 0 || names.some(isTrainingResult)) return;
+  const lock = await acquireLock(join(output, ".coord-claim"), runId);
+  if (!("release" in lock)) return;
+  let claim: OutputClaim | undefined;
+  try {
+    claim = await readClaim(output);
+    if (claim?.runId !== runId) return;
+    await rm(claimPath(output), { force: true });
+  } finally {
+    await lock.release();
+  }
+  await removeMade(output, claim.made);
+}
+
+async function claim(output: string, made: string | undefined, { home, runId }: { home: string; runId: string }) {
   const lock = await acquireLock(join(output, ".coord-claim"), runId);
   if (!("release" in lock)) throw inUse(output, `run ${lock.holder.runId} is just claiming it`, lock.holder.runId);
   try {
-    const claim = await readClaim(output);
+    const before = await readClaim(output);
     const { decision, reason } = decideClaim(runId, {
-      claim: claim && { runId: claim.runId, goesOn: await goesOn(claim) },
+      claim: before && { runId: before.runId, goesOn: await goesOn(before) },
       results: (await readdir(output)).filter(isTrainingResult).sort(),
     });
-    if (decision === "refuse") throw inUse(output, reason, claim?.runId);
-    if (claim?.runId === runId) return;
-    const text = JSON.stringify({ runId, home, claimedAtMs: Date.now() } satisfies OutputClaim);
+    if (decision === "refuse") throw inUse(output, reason, before?.runId);
+    if (before?.runId === runId) return;
+    const text = JSON.stringify({ runId, home, claimedAtMs: Date.now(), made } satisfies OutputClaim);
     await writeFileAtomic(claimPath(output), `${text}\n`, { mode: 0o644 });
   } finally {
     await lock.release();
@@ -55,12 +86,23 @@ async function goesOn({ home, runId }: OutputClaim): Promise<boolean> {
   return liveness === "live" || liveness === "starting";
 }
 
-async function makeOutput(output: string): Promise<void> {
+/** Returns the topmost directory made, if any. */
+async function makeOutput(output: string): Promise<string | undefined> {
   try {
-    await mkdir(output, { recursive: true });
+    return await mkdir(output, { recursive: true });
   } catch (thrown) {
     if (errorCode(thrown) !== "EEXIST") throw fileError(thrown, "create", output);
     throw new CoordError("CONFIG_INVALID", `${output} is a file; --output must be a directory.`);
+  }
+}
+
+/** Removes the directories from `output` up to `made`, as far as they are empty. */
+async function removeMade(output: string, made: string | undefined): Promise<void> {
+  if (made === undefined) return;
+  try {
+    for (let path = output; path.startsWith(made); path = dirname(path)) await rmdir(path);
+  } catch {
+    // Somebody has put something there: it stays.
   }
 }
 

@@ -19,6 +19,8 @@ export function parseValue(setting: Setting, raw: unknown): unknown {
   if (setting.kind === "list") return parseList(raw);
   // A flag that was given twice: the last one counts, as in torchrun.
   const value = Array.isArray(raw) && raw.length > 0 ? raw.at(-1) : raw;
+  // YAML reads a choice such as `true` as a boolean.
+  if (typeof value === "boolean" && setting.choices?.includes(String(value))) return String(value);
   if (typeof value !== "string") return value;
   const text = value.trim();
   switch (setting.kind) {

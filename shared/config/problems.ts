@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { patternProblems } from "../checkpoint/loraScaling.ts";
 import { columnProblems } from "../dataset/columns.ts";
 import { assertNever } from "../errors.ts";
 import type { RunConfig } from "./schema.ts";
@@ -58,8 +59,9 @@ export function contradictions(config: RunConfig): string[] {
   const found: string[] = [];
   if (config.portRange !== undefined) {
     const [first, last] = config.portRange.split("-").map(Number) as [number, number];
-    if (first < 1 || last > 65535 || first > last) {
-      found.push(`--port-range must go upwards and lie in 1-65535, got ${quote(config.portRange)}.`);
+    // Ports below 1024 are the system's.
+    if (first < 1024 || last > 65535 || first > last) {
+      found.push(`--port-range must go upwards and lie in 1024-65535, got ${quote(config.portRange)}.`);
     }
   }
   const secured = config.tlsCert !== undefined && config.tlsKey !== undefined;
@@ -72,6 +74,8 @@ export function contradictions(config: RunConfig): string[] {
         "where you trust everybody.",
     );
   }
+  found.push(...patternProblems("--rank-pattern", config.rankPattern));
+  found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];
 }
 

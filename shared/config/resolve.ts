@@ -30,15 +30,19 @@ interface Given {
   readonly value: unknown;
 }
 
-/** Variables that say where things are or how to report, not how to train. COORD_SHARED_DATA belongs to the tests. */
+/** Variables that say where things are or how to report, not how to train. The last two belong to the tests. */
 export const reservedVariables: readonly string[] = [
   "COORD_HOME",
   "COORD_RUN_ID",
   "COORD_TOKEN_FILE",
+  "COORD_SHM_DIR",
   "COORD_DEBUG",
   "COORD_LOG_LEVEL",
   "COORD_ATTEMPT",
+  "COORD_FAILPOINT",
+  "COORD_FAILPOINT_MARKER",
   "COORD_SHARED_DATA",
+  "COORD_PYTHON",
 ];
 
 /**

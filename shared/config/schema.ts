@@ -60,9 +60,18 @@ export const runConfigSchema = z.strictObject({
     .max(1024)
     .default(0)
     .describe("Compute threads of each worker (default: processors of the host ÷ its workers)."),
+  dataPlane: z
+    .enum(["auto", "grpc", "shared"])
+    .default("auto")
+    .describe(
+      "How gradients travel: over gRPC, through shared memory (workers on the coordinator's host only), or auto for the faster one that works. The result is the same to the bit.",
+    ),
 
   // Model
-  model: z.string().optional().describe("HuggingFace-format model directory (default: the built-in demo)."),
+  model: z
+    .string()
+    .optional()
+    .describe("HuggingFace-format model directory, or owner/name[@revision] on the hub (default: the built-in demo)."),
   engine: z.enum(["onnx", "tfjs"]).default("onnx").describe("What computes gradients."),
   device: z.enum(["auto", "cpu", "webgpu", "cuda"]).default("auto").describe("Where the engine computes."),
   initAdapter: z.string().optional().describe("PEFT adapter directory whose weights a new run starts from."),
@@ -73,7 +82,7 @@ export const runConfigSchema = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Data set: json, jsonl, csv, parquet or text files (also .gz), globs or directories (default: the built-in demo's).",
+      "Data set: json, jsonl, csv, parquet or text files (also .gz), globs, directories, or owner/name[@revision] on the hub (default: the built-in demo's).",
     ),
   evalData: z.array(z.string().min(1)).min(1).optional().describe("Held-out data set, named like --data."),
   evalSplit: z
@@ -94,6 +103,9 @@ export const runConfigSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("Skip and count rows that cannot be read, instead of refusing the data set."),
+  downloadStallTimeoutMs: positiveInt
+    .default(30_000)
+    .describe("Time without a byte after which a download from the hub has failed, in milliseconds."),
   maxTrainSamples: positiveInt.optional().describe("Samples to train on at most, the first ones (default: all)."),
   maxEvalSamples: positiveInt.optional().describe("Samples to hold out at most (default: all)."),
   chatTemplate: z.string().default("auto").describe("Named chat template, or auto for the tokenizer's own."),
@@ -108,7 +120,19 @@ export const runConfigSchema = z.strictObject({
     .array(z.string().min(1))
     .min(1)
     .default(["q_proj", "v_proj"])
-    .describe("Linear modules that get an adapter: names, or all-linear."),
+    .describe("Linear modules that get an adapter: names, all-linear, or a regular expression for whole names."),
+  useRslora: z.boolean().default(false).describe("Multiply the update by alpha / √r in place of alpha / r."),
+  rankPattern: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Other ranks for some modules: q_proj=16,mlp.up_proj=4."),
+  alphaPattern: z.array(z.string().min(1)).default([]).describe("Other alphas for some modules, likewise."),
+  initLoraWeights: z
+    .enum(["true", "gaussian"])
+    .default("true")
+    .describe(
+      "How A starts: PEFT's default (Kaiming-uniform), or normal with standard deviation 1 / r; B starts at zero.",
+    ),
 
   // Training (TrainingArguments' names)
   output: z
@@ -132,6 +156,9 @@ export const runConfigSchema = z.strictObject({
   adamBeta1: z.number().min(0).lt(1).default(0.9).describe("AdamW's first decay rate."),
   adamBeta2: z.number().min(0).lt(1).default(0.999).describe("AdamW's second decay rate."),
   adamEpsilon: z.number().positive().default(1e-8).describe("AdamW's epsilon."),
+  adamStartStep: count
+    .default(0)
+    .describe("Step at which AdamW's moments were zero, from which its bias correction counts; set by coord import."),
   maxGradNorm: z.number().min(0).default(1).describe("Clip gradients to this global L2 norm; 0 for never."),
   seed: z
     .int()
@@ -140,9 +167,22 @@ export const runConfigSchema = z.strictObject({
     .default(42)
     .describe("Seed of data order, initial weights and dropout."),
   saveSteps: count.default(500).describe("Steps between checkpoints; 0 for the last one only."),
-  saveTotalLimit: count.default(0).describe("Checkpoints to keep; 0 for all."),
+  saveTotalLimit: count
+    .default(0)
+    .describe("Checkpoints to keep, the newest and the one with the best held-out loss among them; 0 for all."),
+  saveMilestoneSteps: count
+    .default(0)
+    .describe("Keep checkpoints at multiples of this many steps beyond the limit; 0 for none."),
+  onSaveError: z
+    .enum(["stop", "continue"])
+    .default("stop")
+    .describe("When a checkpoint cannot be written: end the run, or train on and try again at the next one."),
   evalSteps: count.default(0).describe("Steps between held-out losses; 0 for start and end only."),
   loggingSteps: positiveInt.default(1).describe("Steps between log lines."),
+  reportTo: z
+    .array(z.enum(["tensorboard"]))
+    .default([])
+    .describe("Trackers that get the figures: tensorboard (event files in OUTPUT/runs)."),
 });
 
 /** A complete, checked configuration. */

@@ -1,12 +1,5 @@
 import { once } from "node:events";
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type DescService,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { GenService } from "@bufbuild/protobuf/codegenv2";
 import {
   type ChannelCredentials,
@@ -17,7 +10,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { channelLimits } from "./limits.ts";
-import { methodDefinition } from "./serviceDefinition.ts";
+import { type Init, methodDefinition } from "./serviceDefinition.ts";
 import { fromServiceError } from "./status.ts";
 
 export interface CallOptions {
@@ -25,8 +18,6 @@ export interface CallOptions {
   /** Milliseconds until the call fails with COORDINATOR_UNREACHABLE; default none. */
   readonly timeoutMs?: number;
 }
-
-type Init = MessageInitShape<DescMessage>;
 
 interface MethodShape {
   readonly methodKind: string;
@@ -105,7 +96,7 @@ export class Connection {
         definition.path,
         definition.requestSerialize,
         definition.responseDeserialize,
-        create(method.input, request),
+        request,
         this.#metadata,
         this.#callOptions(options),
         callback,
@@ -126,10 +117,11 @@ export class Connection {
       );
       // The call's own callback reports failures; writing to a stream that has failed adds nothing.
       stream.on("error", () => {});
+      const ended = closed(stream);
       const pump = async () => {
         for await (const request of requests) {
           if (stream.destroyed || stream.writableEnded) return;
-          if (!stream.write(create(method.input, request))) await Promise.race([once(stream, "drain"), closed(stream)]);
+          if (!stream.write(request)) await Promise.race([once(stream, "drain"), ended]);
         }
         stream.end();
       };
@@ -162,7 +154,7 @@ export class Connection {
       definition.path,
       definition.requestSerialize,
       definition.responseDeserialize,
-      create(method.input, request),
+      request,
       this.#metadata,
       this.#callOptions(options),
     );

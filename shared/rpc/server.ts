@@ -1,11 +1,5 @@
 import { once } from "node:events";
-import {
-  create,
-  type DescMessage,
-  type DescService,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
+import type { DescMessage, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { GenService } from "@bufbuild/protobuf/codegenv2";
 import type {
   handleUnaryCall,
@@ -16,7 +10,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { CoordError } from "../errors.ts";
-import { serviceDefinition } from "./serviceDefinition.ts";
+import { type Init, serviceDefinition } from "./serviceDefinition.ts";
 import { toStatus } from "./status.ts";
 
 /** What a handler knows of its call. */
@@ -24,8 +18,6 @@ export interface CallContext {
   /** Aborted when the caller hangs up. */
   readonly signal: AbortSignal;
 }
-
-type Init = MessageInitShape<DescMessage>;
 
 interface MethodShape {
   readonly methodKind: string;
@@ -59,19 +51,19 @@ export function addService<S extends DescService>(
       if (!(thrown instanceof CoordError) && !isHangUp(thrown)) onError(`${service.typeName}/${method.name}`, thrown);
       return toStatus(thrown);
     };
-    implementation[method.localName] = adapt(method.methodKind, method.output, handler as never, fail) as never;
+    implementation[method.localName] = adapt(method.methodKind, handler as never, fail) as never;
   }
   server.addService(serviceDefinition(service), implementation);
 }
 
 type AnyHandler = (request: unknown, context: CallContext) => Promise<Init> & AsyncIterable<Init>;
 
-function adapt(kind: string, output: DescMessage, handler: AnyHandler, fail: (thrown: unknown) => object) {
+function adapt(kind: string, handler: AnyHandler, fail: (thrown: unknown) => object) {
   switch (kind) {
     case "unary":
       return (call: ServerUnaryCall<unknown, unknown>, callback: Parameters<handleUnaryCall<unknown, unknown>>[1]) => {
         handler(call.request, { signal: hangUpSignal(call) }).then(
-          (response) => callback(null, create(output, response)),
+          (response) => callback(null, response),
           (thrown: unknown) => callback(fail(thrown)),
         );
       };
@@ -81,7 +73,7 @@ function adapt(kind: string, output: DescMessage, handler: AnyHandler, fail: (th
         try {
           for await (const response of handler(call.request, { signal })) {
             signal.throwIfAborted();
-            if (!call.write(create(output, response))) await once(call, "drain", { signal });
+            if (!call.write(response)) await once(call, "drain", { signal });
           }
           call.end();
         } catch (thrown) {
@@ -97,7 +89,7 @@ function adapt(kind: string, output: DescMessage, handler: AnyHandler, fail: (th
         // A cancelled call never ends on its own: without this a reader would wait for ever.
         signal.addEventListener("abort", () => call.destroy(new HangUp()));
         handler(call, { signal }).then(
-          (response) => callback(null, create(output, response)),
+          (response) => callback(null, response),
           (thrown: unknown) => callback(fail(thrown)),
         );
       };

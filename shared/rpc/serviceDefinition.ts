@@ -1,5 +1,18 @@
-import { type DescMethod, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import { chunkCodec } from "./chunkCodec.ts";
+
+/** What is sent: a message, or what one is made of. */
+export type Init = MessageInitShape<DescMessage>;
 
 /** Describes a protobuf-es service to grpc-js. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
@@ -7,24 +20,29 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
 }
 
 /** Describes one method to grpc-js. */
-export function methodDefinition(method: DescMethod): MethodDefinition<Message, Message> {
-  const serialize =
-    (schema: DescMethod["input"]) =>
-    (message: Message): Buffer => {
-      const bytes = toBinary(schema, message);
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    };
-  const deserialize =
-    (schema: DescMethod["input"]) =>
-    (bytes: Buffer): Message =>
-      fromBinary(schema, bytes);
+export function methodDefinition(method: DescMethod): MethodDefinition<Init, Message> {
+  const input = messageCodec(method.input);
+  const output = messageCodec(method.output);
   return {
     path: `/${method.parent.typeName}/${method.name}`,
     requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
     responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
-    requestSerialize: serialize(method.input),
-    requestDeserialize: deserialize(method.input),
-    responseSerialize: serialize(method.output),
-    responseDeserialize: deserialize(method.output),
+    requestSerialize: input.serialize,
+    requestDeserialize: input.deserialize,
+    responseSerialize: output.serialize,
+    responseDeserialize: output.deserialize,
+  };
+}
+
+function messageCodec(schema: DescMessage) {
+  const chunks = chunkCodec(schema);
+  return {
+    serialize(message: Init): Buffer {
+      const encoded = chunks?.encode(message);
+      if (encoded) return encoded;
+      const bytes = toBinary(schema, create(schema, message));
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    },
+    deserialize: (bytes: Buffer): Message => chunks?.decode(bytes) ?? fromBinary(schema, bytes),
   };
 }

@@ -6,7 +6,7 @@ import type { Chunk } from "../gen/coord/v1/common_pb.ts";
 import { bytesOfFloat32, float32OfBytes } from "../tensors/bytes.ts";
 import { Digest64 } from "../tensors/digest.ts";
 import { layOut, type ParamLayout } from "../tensors/layout.ts";
-import { ChunkAssembler, cutIntoChunks } from "./chunks.ts";
+import { ChunkAssembler, checkDigest, cutIntoChunks } from "./chunks.ts";
 
 /** A state longer than this is refused before memory is taken for it, in elements of one flat vector. */
 const maxElements = 1024 ** 3 / 4;
@@ -54,7 +54,7 @@ export class StateAssembler {
     if (elements > maxElements || this.#layout.elements !== elements) {
       throw new CoordError("INVALID_REQUEST", `A state of ${elements} elements does not fit its own layout or limits.`);
     }
-    this.#assembler = new ChunkAssembler(elements * 3 * 4);
+    this.#assembler = new ChunkAssembler(new Uint8Array(elements * 3 * 4));
   }
 
   add(chunk: Chunk): void {
@@ -62,14 +62,9 @@ export class StateAssembler {
   }
 
   complete(): TrainingState {
-    const bytes = this.#assembler.complete();
-    const digest = new Digest64();
-    digest.update(bytes);
-    if (digest.value() !== this.header.digest) {
-      throw new CoordError("DIVERGED", "A training state was damaged on its way (digest mismatch).");
-    }
+    checkDigest(this.#assembler.digest(), this.header.digest, "A training state");
     const { elements } = this.#layout;
-    const all = float32OfBytes(bytes);
+    const all = float32OfBytes(this.#assembler.bytes);
     return {
       step: Number(this.header.step),
       layout: this.#layout,

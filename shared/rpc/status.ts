@@ -21,6 +21,7 @@ export function fromServiceError(error: ServiceError, address: string): CoordErr
 }
 
 function codeOf(error: ServiceError): ErrorCode {
+  if (isStranger(error)) return "PORT_UNAVAILABLE";
   switch (error.code) {
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:
@@ -40,8 +41,16 @@ function codeOf(error: ServiceError): ErrorCode {
 }
 
 function describe(error: ServiceError, address: string): string {
+  if (isStranger(error)) {
+    return `The program that listens on ${address} is not a coord coordinator, or one that wants TLS (--tls-ca); check the address.`;
+  }
   if (error.code === status.UNIMPLEMENTED) {
     return `The program that listens on ${address} is not a coord coordinator of this version (${error.details}).`;
   }
   return `The call to the coordinator at ${address} failed: ${error.details}.`;
+}
+
+/** Somebody is there, but does not speak HTTP/2 in the clear: another program, or TLS where we speak none. */
+function isStranger({ code, details }: ServiceError): boolean {
+  return code === status.UNAVAILABLE && details.includes("Protocol error");
 }

@@ -8,6 +8,8 @@ export interface GradientSumOptions {
   readonly groupSize: number;
   /** Length of each vector. */
   readonly elements: number;
+  /** Is handed each vector that has been added into another and is not needed any more. */
+  readonly release?: (values: Float32Array) => void;
 }
 
 /**
@@ -19,13 +21,14 @@ export class GradientSum {
   readonly elements: number;
   readonly #slots: number;
   readonly #groupSize: number;
+  readonly #release: (values: Float32Array) => void;
   /** Per group under way: its sum so far, the next slot to add and the vectors that came too early. */
   readonly #groups = new Map<number, Group>();
   readonly #seen = new Set<number>();
   #total: Float32Array | undefined;
   #nextGroup = 0;
 
-  constructor({ slots, groupSize, elements }: GradientSumOptions) {
+  constructor({ slots, groupSize, elements, release = () => {} }: GradientSumOptions) {
     for (const [name, value] of Object.entries({ slots, groupSize })) {
       if (!Number.isInteger(value) || value < 1) {
         throw new CoordError("INTERNAL", `A gradient sum needs at least one of ${name}, not ${value}.`);
@@ -34,6 +37,7 @@ export class GradientSum {
     this.elements = elements;
     this.#slots = slots;
     this.#groupSize = groupSize;
+    this.#release = release;
   }
 
   /** True when all slots have been added. */
@@ -62,7 +66,7 @@ export class GradientSum {
     const group = this.#groups.get(index) ?? { next: index * this.#groupSize, sum: undefined, early: new Map() };
     this.#groups.set(index, group);
     group.early.set(slot, values);
-    drain(group);
+    this.#drain(group);
     this.#foldGroups();
   }
 
@@ -79,9 +83,24 @@ export class GradientSum {
       const group = this.#groups.get(this.#nextGroup);
       const end = Math.min((this.#nextGroup + 1) * this.#groupSize, this.#slots);
       if (!group?.sum || group.next < end) return;
-      this.#total = this.#total ? addInto(this.#total, group.sum) : group.sum;
+      this.#total = this.#merge(this.#total, group.sum);
       this.#groups.delete(this.#nextGroup++);
     }
+  }
+
+  #drain(group: Group): void {
+    for (let values = group.early.get(group.next); values; values = group.early.get(group.next)) {
+      group.early.delete(group.next++);
+      group.sum = this.#merge(group.sum, values);
+    }
+  }
+
+  /** Starts from the first vector rather than from zero, which would turn -0 into 0. */
+  #merge(sum: Float32Array | undefined, values: Float32Array): Float32Array {
+    if (!sum) return values;
+    addInto(sum, values);
+    this.#release(values);
+    return sum;
   }
 }
 
@@ -91,16 +110,7 @@ interface Group {
   readonly early: Map<number, Float32Array>;
 }
 
-/** Starts from the first vector rather than from zero, which would turn -0 into 0. */
-function drain(group: Group): void {
-  for (let values = group.early.get(group.next); values; values = group.early.get(group.next)) {
-    group.early.delete(group.next++);
-    group.sum = group.sum ? addInto(group.sum, values) : values;
-  }
-}
-
 /** A sum of two float32 values rounded to double and then to float32 is the float32 sum: 53 ≥ 2·24 + 2 bits. */
-function addInto(sum: Float32Array, values: Float32Array): Float32Array {
+function addInto(sum: Float32Array, values: Float32Array): void {
   for (let index = 0; index < sum.length; index++) sum[index] = sum[index]! + values[index]!;
-  return sum;
 }

@@ -86,13 +86,15 @@ function renderAllReduce({ bandwidth, blocks, cases, torch }: AllReduceResult): 
     "## All-reduce",
     "",
     "One round of float32 sums through the coordinator's real services: one coordinator process and one process per worker,",
-    "over gRPC on loopback, from the first worker's begin to the last one's end.",
+    "from the first worker's begin to the last one's end: all over gRPC on loopback, and with the vectors in shared memory",
+    "and gRPC for the rest (`--data-plane`; runs of one host choose it by themselves).",
     "",
     ...table([
-      ["vector", "workers", "coordinator, ms", "floor, ms", "÷ floor", "gloo, ms", "coordinator ÷ gloo"],
+      ["vector", "workers", "data plane", "coordinator, ms", "floor, ms", "÷ floor", "gloo, ms", "coordinator ÷ gloo"],
       ...cases.map((result) => [
         result.size,
         String(result.workers),
+        result.dataPlane,
         formatSummary(result.coordinatorMs),
         formatNumber(result.floorMs),
         formatNumber(result.coordinatorMs.median / result.floorMs),

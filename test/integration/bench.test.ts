@@ -16,13 +16,19 @@ it("the all-reduce bench prints its figures as one JSON document and says when g
   });
   const results = JSON.parse(stdout) as Results;
   expect(results.machine.processors).toBeGreaterThan(0);
-  expect(results.allReduce?.cases.map(({ size, workers }) => `${size} × ${workers}`)).toEqual([
-    "64 KiB × 2",
-    "1 MiB × 2",
-    "16 MiB × 2",
-    "64 KiB × 4",
-    "1 MiB × 4",
-    "16 MiB × 4",
+  expect(results.allReduce?.cases.map(({ dataPlane, size, workers }) => `${size} × ${workers}, ${dataPlane}`)).toEqual([
+    "64 KiB × 2, grpc",
+    "1 MiB × 2, grpc",
+    "16 MiB × 2, grpc",
+    "64 KiB × 2, shared",
+    "1 MiB × 2, shared",
+    "16 MiB × 2, shared",
+    "64 KiB × 4, grpc",
+    "1 MiB × 4, grpc",
+    "16 MiB × 4, grpc",
+    "64 KiB × 4, shared",
+    "1 MiB × 4, shared",
+    "16 MiB × 4, shared",
   ]);
   for (const { coordinatorMs } of results.allReduce!.cases) expect(coordinatorMs.min).toBeGreaterThan(0);
   expect(results.allReduce?.torch).toHaveProperty("skipped");

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
+import { sharedMemoryDirectory } from "../../shared/runPaths.ts";
 import { CoordHome, eventually } from "../support/coord.ts";
 import { processesOf } from "../support/killEverything.ts";
 import { smallRun } from "../support/smallRun.ts";
@@ -62,6 +63,9 @@ describe("kill-stale beside a live run, a look-alike and a forged record", () =>
     const report = await home.json<Report>(["kill-stale"]);
     expect(report.processes.map(({ pid }) => pid).sort()).toEqual(orphans.sort());
     expect(processesOf(dead)).toEqual([]);
+    // Gradients in shared memory take up the host's memory until they are removed.
+    expect(existsSync(sharedMemoryDirectory(home.home, dead))).toBe(false);
+    expect(existsSync(sharedMemoryDirectory(home.home, live))).toBe(existsSync("/dev/shm"));
 
     expect(lookAlike.exitCode).toBeNull();
     const after = await eventually("the live run to go on", async () => {

@@ -22,7 +22,7 @@ describe.skipIf(missing)(`one epoch over the medical dialogues in ${data} on 2 n
       [
         ["launch", "--nodes", "2", "--gpus", "2", "--output", output],
         ["--model", join(packageRoot(), "deploy", "demo", "model"), "--data", files[name]],
-        ["--num-train-epochs", "1", "--eval-split", "0.1", "--max-length", "384"],
+        ["--num-train-epochs", "1", "--eval-split", "0.1", "--max-length", "256"],
         ["--per-device-train-batch-size", "4", "--learning-rate", "0.01", "--target-modules", "all-linear"],
         ["--threads-per-worker", "1"],
       ].flat(),

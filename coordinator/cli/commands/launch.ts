@@ -2,6 +2,7 @@ import { flagOptions } from "../../../shared/config/flags.ts";
 import { startRun } from "../../launch/startRun.ts";
 import { attachToRun } from "../attachToRun.ts";
 import type { Command } from "../command.ts";
+import { dryRun } from "../dryRun.ts";
 import { loadConfig } from "../loadConfig.ts";
 import { whileInterruptible } from "../whileInterruptible.ts";
 
@@ -11,6 +12,7 @@ export const launchCommand: Command = {
   options: {
     config: { describe: "File with settings [default: coord.yaml where there is one].", requiresArg: true },
     detach: { type: "boolean", alias: "d", describe: "Print the run's id and return." },
+    "dry-run": { type: "boolean", describe: "Print settings, plan and commands; start and write nothing." },
     ...flagOptions(),
   },
   examples: [
@@ -18,8 +20,12 @@ export const launchCommand: Command = {
     ["coord launch --model DIR --data FILE --output OUT", "Train your own"],
   ],
   async run(values, context) {
-    const { config, sources } = await loadConfig(values, context);
-    const run = await whileInterruptible(context, (signal) => startRun({ config, sources, signal }));
+    const resolved = await loadConfig(values, context);
+    if (values["dry-run"]) return dryRun(resolved, values, context);
+    const { config, sources } = resolved;
+    const run = await whileInterruptible(context, (signal) =>
+      startRun({ config, sources, signal, onDownload: (line) => process.stderr.write(`${line}\n`) }),
+    );
     if (values["detach"]) {
       context.stdout.write(`${run.runId}\n`);
       return 0;

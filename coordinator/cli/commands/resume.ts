@@ -35,8 +35,11 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "maxSteps",
   "saveSteps",
   "saveTotalLimit",
+  "saveMilestoneSteps",
+  "onSaveError",
   "evalSteps",
   "loggingSteps",
+  "reportTo",
 ]);
 
 const changes = settings.filter(({ key }) => changeable.has(key));

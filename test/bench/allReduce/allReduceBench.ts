@@ -15,12 +15,15 @@ const sizes = [
   { name: "16 MiB", bytes: 16 * 1024 ** 2, rounds: 5 },
 ];
 const workerCounts = [2, 4];
+const dataPlanes = ["grpc", "shared"] as const;
 
 /** Figures of one size and number of workers, over blocks of rounds; times in milliseconds. */
 export interface AllReduceCase {
   readonly size: string;
   readonly bytes: number;
   readonly workers: number;
+  /** How the vectors travel between workers and coordinator. */
+  readonly dataPlane: (typeof dataPlanes)[number];
   readonly coordinatorMs: Summary;
   readonly floorMs: number;
   /** Absent where there is no torch. */
@@ -57,26 +60,30 @@ export async function measureAllReduce(
   }
   const cases: AllReduceCase[] = [];
   for (const workers of workerCounts) {
-    await withGroups(workers, version === undefined ? undefined : python, signal, async (coordinator, gloo) => {
-      for (const { bytes, name, rounds } of sizes) {
-        const ours: number[] = [];
-        const theirs: number[] = [];
-        for (let block = 0; block < blocks; block++) {
-          ours.push(await medianRound(coordinator, bytes, rounds));
-          if (gloo) theirs.push(await medianRound(gloo, bytes, rounds));
+    for (const dataPlane of dataPlanes) {
+      const kind = { workers, dataPlane, python: version === undefined ? undefined : python };
+      await withGroups(kind, signal, async (coordinator, gloo) => {
+        for (const { bytes, name, rounds } of sizes) {
+          const ours: number[] = [];
+          const theirs: number[] = [];
+          for (let block = 0; block < blocks; block++) {
+            ours.push(await medianRound(coordinator, bytes, rounds));
+            if (gloo) theirs.push(await medianRound(gloo, bytes, rounds));
+          }
+          const ratio = () => summarize(theirs.map((ms, block) => ours[block]! / ms));
+          cases.push({
+            size: name,
+            bytes,
+            workers,
+            dataPlane,
+            coordinatorMs: summarize(ours),
+            floorMs: reduceFloorMs(bytes, workers, bandwidth),
+            ...(gloo ? { gloo: { ms: summarize(theirs), ratio: ratio() } } : {}),
+          });
+          onProgress(`all-reduce of ${name} over ${workers} workers (${dataPlane}): ${formatNumber(median(ours))} ms`);
         }
-        const ratio = () => summarize(theirs.map((ms, block) => ours[block]! / ms));
-        cases.push({
-          size: name,
-          bytes,
-          workers,
-          coordinatorMs: summarize(ours),
-          floorMs: reduceFloorMs(bytes, workers, bandwidth),
-          ...(gloo ? { gloo: { ms: summarize(theirs), ratio: ratio() } } : {}),
-        });
-        onProgress(`all-reduce of ${name} over ${workers} workers: ${formatNumber(median(ours))} ms`);
-      }
-    });
+      });
+    }
   }
   const torch = version === undefined ? { skipped: "no Python with torch was found" } : { version };
   return { blocks, bandwidth, torch, cases };
@@ -89,13 +96,12 @@ async function medianRound(group: RankGroup, bytes: number, rounds: number): Pro
 }
 
 async function withGroups(
-  workers: number,
-  python: string | undefined,
+  { dataPlane, python, workers }: { dataPlane: string; python: string | undefined; workers: number },
   signal: AbortSignal,
   work: (coordinator: RankGroup, gloo: RankGroup | undefined) => Promise<void>,
 ): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "coord-bench-reduce-"));
-  const env = { BENCH_TOKEN: randomUUID() };
+  const env = { BENCH_TOKEN: randomUUID(), BENCH_DATA_PLANE: dataPlane, COORD_HOME: directory };
   const server = new Rank(
     { file: process.execPath, args: [sibling("coordinatorProcess.js"), String(workers)], env },
     signal,

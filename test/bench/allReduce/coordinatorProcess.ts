@@ -2,6 +2,7 @@
 // Prints its port and serves until its standard input ends.
 import { once } from "node:events";
 import { Collective } from "../../../coordinator/collective/collectiveService.ts";
+import { openRegions } from "../../../coordinator/collective/sharedRegions.ts";
 import { membershipHandlers } from "../../../coordinator/membership/membershipService.ts";
 import { TrainingSession } from "../../../coordinator/membership/trainingSession.ts";
 import { CoordinatorServer } from "../../../coordinator/server.ts";
@@ -9,6 +10,7 @@ import { systemClock } from "../../../shared/clock.ts";
 import { CollectiveService } from "../../../shared/gen/coord/v1/collective_pb.ts";
 import { MembershipService } from "../../../shared/gen/coord/v1/membership_pb.ts";
 import { createLogger } from "../../../shared/log.ts";
+import { coordHome, sharedMemoryDirectory } from "../../../shared/runPaths.ts";
 import { benchRunId } from "./names.ts";
 
 const workers = Number(process.argv[2]);
@@ -17,6 +19,7 @@ const token = process.env["BENCH_TOKEN"]!;
 const fail = (error: Error) => {
   throw error;
 };
+const regions = openRegions("shared", sharedMemoryDirectory(coordHome(), benchRunId), () => {});
 const session: TrainingSession = new TrainingSession({
   runId: benchRunId,
   nodes: 1,
@@ -43,6 +46,7 @@ const session: TrainingSession = new TrainingSession({
 const collective = new Collective(() => session, {
   slots: workers,
   groupSize: workers,
+  regions,
   onNotFinite: fail,
   onEvaluation() {},
 });
@@ -54,3 +58,4 @@ process.stdout.write(`${await server.listen("127.0.0.1", 0)}\n`);
 process.stdin.resume();
 await once(process.stdin, "end");
 await server.close(0);
+await regions?.remove();

@@ -1,4 +1,5 @@
-// A worker that all-reduces through the coordinator. Arguments: address, rank. Environment: BENCH_TOKEN.
+// A worker that all-reduces through the coordinator. Arguments: address, rank. Environment: BENCH_TOKEN and
+// BENCH_DATA_PLANE (grpc or shared).
 // Speaks the line protocol of rankGroup.ts.
 import { createInterface } from "node:readline";
 import { CoordinatorClient } from "../../../worker/collective/coordinatorClient.ts";
@@ -9,6 +10,7 @@ const [, , address, rankText] = process.argv;
 const rank = Number(rankText);
 const caller = { runId: benchRunId, workerId: `0/${rank}`, incarnation: String(process.pid) };
 const client = new CoordinatorClient({ address: address!, token: process.env["BENCH_TOKEN"]! }, caller);
+client.useDataPlane(process.env["BENCH_DATA_PLANE"] === "shared" ? "shared" : "grpc");
 const hangUp = new AbortController();
 const join = { member: caller, localRank: rank, pid: process.pid };
 const assignments = client.membership.join(join, { signal: hangUp.signal })[Symbol.asyncIterator]();

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/collective.proto.
  */
 export const file_coord_v1_collective: GenFile = /*@__PURE__*/
-  fileDesc("Chljb29yZC92MS9jb2xsZWN0aXZlLnByb3RvEghjb29yZC52MSI8CghSb3VuZEtleRISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSDgoGYnVja2V0GAMgASgNIigKCVRva2VuTG9zcxILCgNzdW0YASABKAESDgoGdG9rZW5zGAIgASgEImsKEUNvbnRyaWJ1dGVSZXF1ZXN0EiwKBmhlYWRlchgBIAEoCzIaLmNvb3JkLnYxLkNvbnRyaWJ1dGVIZWFkZXJIABIgCgVjaHVuaxgCIAEoCzIPLmNvb3JkLnYxLkNodW5rSABCBgoEcGFydCK7AQoQQ29udHJpYnV0ZUhlYWRlchIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHwoDa2V5GAIgASgLMhIuY29vcmQudjEuUm91bmRLZXkSDAoEc2xvdBgDIAEoDRINCgVieXRlcxgEIAEoBBIOCgZkaWdlc3QYBSABKAYSIQoEbG9zcxgGIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcxIUCgxpbnB1dF90b2tlbnMYByABKAQiFAoSQ29udHJpYnV0ZVJlc3BvbnNlIlEKDEZldGNoUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHwoDa2V5GAIgASgLMhIuY29vcmQudjEuUm91bmRLZXkiYgoNRmV0Y2hSZXNwb25zZRInCgZoZWFkZXIYASABKAsyFS5jb29yZC52MS5GZXRjaEhlYWRlckgAEiAKBWNodW5rGAIgASgLMg8uY29vcmQudjEuQ2h1bmtIAEIGCgRwYXJ0Ik8KC0ZldGNoSGVhZGVyEg0KBWJ5dGVzGAEgASgEEg4KBmRpZ2VzdBgCIAEoBhIhCgRsb3NzGAMgASgLMhMuY29vcmQudjEuVG9rZW5Mb3NzIoYBCg9FdmFsdWF0ZVJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEhIKCmdlbmVyYXRpb24YAiABKAQSDAoEc3RlcBgDIAEoBBIMCgRzbG90GAQgASgNEiEKBGxvc3MYBSABKAsyEy5jb29yZC52MS5Ub2tlbkxvc3MiNQoQRXZhbHVhdGVSZXNwb25zZRIhCgRsb3NzGAEgASgLMhMuY29vcmQudjEuVG9rZW5Mb3NzMuwBChFDb2xsZWN0aXZlU2VydmljZRJOCgpDb250cmlidXRlEhsuY29vcmQudjEuQ29udHJpYnV0ZVJlcXVlc3QaHC5jb29yZC52MS5Db250cmlidXRlUmVzcG9uc2UiA5ACAigBEj8KBUZldGNoEhYuY29vcmQudjEuRmV0Y2hSZXF1ZXN0GhcuY29vcmQudjEuRmV0Y2hSZXNwb25zZSIDkAIBMAESRgoIRXZhbHVhdGUSGS5jb29yZC52MS5FdmFsdWF0ZVJlcXVlc3QaGi5jb29yZC52MS5FdmFsdWF0ZVJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_coord_v1_common]);
+  fileDesc("Chljb29yZC92MS9jb2xsZWN0aXZlLnByb3RvEghjb29yZC52MSI8CghSb3VuZEtleRISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSDgoGYnVja2V0GAMgASgNIigKCVRva2VuTG9zcxILCgNzdW0YASABKAESDgoGdG9rZW5zGAIgASgEImsKEUNvbnRyaWJ1dGVSZXF1ZXN0EiwKBmhlYWRlchgBIAEoCzIaLmNvb3JkLnYxLkNvbnRyaWJ1dGVIZWFkZXJIABIgCgVjaHVuaxgCIAEoCzIPLmNvb3JkLnYxLkNodW5rSABCBgoEcGFydCLPAQoQQ29udHJpYnV0ZUhlYWRlchIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHwoDa2V5GAIgASgLMhIuY29vcmQudjEuUm91bmRLZXkSDAoEc2xvdBgDIAEoDRINCgVieXRlcxgEIAEoBBIOCgZkaWdlc3QYBSABKAYSIQoEbG9zcxgGIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcxIUCgxpbnB1dF90b2tlbnMYByABKAQSEgoKcmVnaW9uX2tleRgIIAEoCSIUChJDb250cmlidXRlUmVzcG9uc2UiZQoMRmV0Y2hSZXF1ZXN0EiAKBm1lbWJlchgBIAEoCzIQLmNvb3JkLnYxLk1lbWJlchIfCgNrZXkYAiABKAsyEi5jb29yZC52MS5Sb3VuZEtleRISCgpyZWdpb25fa2V5GAMgASgJImIKDUZldGNoUmVzcG9uc2USJwoGaGVhZGVyGAEgASgLMhUuY29vcmQudjEuRmV0Y2hIZWFkZXJIABIgCgVjaHVuaxgCIAEoCzIPLmNvb3JkLnYxLkNodW5rSABCBgoEcGFydCJiCgtGZXRjaEhlYWRlchINCgVieXRlcxgBIAEoBBIOCgZkaWdlc3QYAiABKAYSIQoEbG9zcxgDIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcxIRCglpbl9yZWdpb24YBCABKAgihgEKD0V2YWx1YXRlUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISEgoKZ2VuZXJhdGlvbhgCIAEoBBIMCgRzdGVwGAMgASgEEgwKBHNsb3QYBCABKA0SIQoEbG9zcxgFIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcyI1ChBFdmFsdWF0ZVJlc3BvbnNlEiEKBGxvc3MYASABKAsyEy5jb29yZC52MS5Ub2tlbkxvc3My7AEKEUNvbGxlY3RpdmVTZXJ2aWNlEk4KCkNvbnRyaWJ1dGUSGy5jb29yZC52MS5Db250cmlidXRlUmVxdWVzdBocLmNvb3JkLnYxLkNvbnRyaWJ1dGVSZXNwb25zZSIDkAICKAESPwoFRmV0Y2gSFi5jb29yZC52MS5GZXRjaFJlcXVlc3QaFy5jb29yZC52MS5GZXRjaFJlc3BvbnNlIgOQAgEwARJGCghFdmFsdWF0ZRIZLmNvb3JkLnYxLkV2YWx1YXRlUmVxdWVzdBoaLmNvb3JkLnYxLkV2YWx1YXRlUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_coord_v1_common]);
 
 /**
  * Names one round.
@@ -168,6 +168,14 @@ export type ContributeHeader = Message<"coord.v1.ContributeHeader"> & {
    * @generated from field: uint64 input_tokens = 7;
    */
   inputTokens: bigint;
+
+  /**
+   * Key of the run's shared-memory regions when the bytes are in the caller's region there, and no chunks follow;
+   * otherwise empty. Only processes of the coordinator's own host and user can know it.
+   *
+   * @generated from field: string region_key = 8;
+   */
+  regionKey: string;
 };
 
 /**
@@ -211,6 +219,13 @@ export type FetchRequest = Message<"coord.v1.FetchRequest"> & {
    * @generated from field: coord.v1.RoundKey key = 2;
    */
   key?: RoundKey | undefined;
+
+  /**
+   * Key of the run's shared-memory regions when the caller can read the sum there; otherwise empty.
+   *
+   * @generated from field: string region_key = 3;
+   */
+  regionKey: string;
 };
 
 /**
@@ -283,6 +298,13 @@ export type FetchHeader = Message<"coord.v1.FetchHeader"> & {
    * @generated from field: coord.v1.TokenLoss loss = 3;
    */
   loss?: TokenLoss | undefined;
+
+  /**
+   * True when the sum is in the generation's region, and no chunks follow.
+   *
+   * @generated from field: bool in_region = 4;
+   */
+  inRegion: boolean;
 };
 
 /**

@@ -1,7 +1,7 @@
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { claimOutput, readClaim } from "../../../../coordinator/runs/claimOutput.ts";
+import { claimOutput, readClaim, releaseOutput } from "../../../../coordinator/runs/claimOutput.ts";
 import { RunDirectory } from "../../../../coordinator/runs/runDirectory.ts";
 import { runConfigSchema } from "../../../../shared/config/schema.ts";
 import { ownIdentity } from "../../../../shared/process/identity.ts";
@@ -56,5 +56,44 @@ describe("claimOutput", () => {
     await expect(claimOutput(join(home, "out"), { home, runId: "run-a" })).rejects.toThrow(
       /--output must be a directory/,
     );
+  });
+});
+
+describe("releaseOutput", () => {
+  it("removes the directories that were made for the run, and no other", async () => {
+    const home = temporaryDirectory();
+    mkdirSync(join(home, "given"));
+    const output = join(home, "given", "a", "out");
+    await claimOutput(output, { home, runId: "run-a" });
+    await claimOutput(output, { home, runId: "run-a" });
+    await releaseOutput(output, { runId: "run-a" });
+    expect(readdirSync(home)).toEqual(["given"]);
+    expect(readdirSync(join(home, "given"))).toEqual([]);
+  });
+
+  it("leaves a directory that was there before, without the claim", async () => {
+    const home = temporaryDirectory();
+    await claimOutput(home, { home, runId: "run-a" });
+    await releaseOutput(home, { runId: "run-a" });
+    expect(existsSync(home)).toBe(true);
+    expect(readdirSync(home)).toEqual([]);
+  });
+
+  it("keeps everything where there are results, other files or another run's claim", async () => {
+    const home = temporaryDirectory();
+    const output = join(home, "out");
+    await claimOutput(output, { home, runId: "run-a" });
+    await releaseOutput(output, { runId: "run-b" });
+    expect(await readClaim(output)).toMatchObject({ runId: "run-a" });
+    mkdirSync(join(output, "checkpoint-1"));
+    await releaseOutput(output, { runId: "run-a" });
+    expect(readdirSync(output).sort()).toEqual([".coord-run.json", "checkpoint-1"]);
+
+    const notes = join(home, "notes");
+    await claimOutput(notes, { home, runId: "run-a" });
+    writeFileSync(join(notes, "note.txt"), "mine");
+    await releaseOutput(notes, { runId: "run-a" });
+    expect(readdirSync(notes)).toEqual(["note.txt"]);
+    await releaseOutput(join(home, "nowhere"), { runId: "run-a" });
   });
 });

@@ -98,7 +98,7 @@ describe("resolveConfig", () => {
     [
       "a range that goes down",
       { flags: { "port-range": "300-200" } },
-      '--port-range must go upwards and lie in 1-65535, got "300-200".',
+      '--port-range must go upwards and lie in 1024-65535, got "300-200".',
     ],
     ["a number for text", { file: file({ model: 7 }) }, "model in coord.yaml (--model) must be text, got 7."],
     ["an unknown flag", { flags: { learningrate: "1" } }, "Unknown flag --learningrate; did you mean --learning-rate?"],

@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { findStart } from "../../../coordinator/startingPoint.ts";
+import { LocalCheckpointStore } from "../../../shared/checkpoint/localStore.ts";
+import { runConfigSchema } from "../../../shared/config/schema.ts";
+import { checkpointContents } from "../../support/checkpointContents.ts";
+import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
+
+const config = runConfigSchema.parse({});
+const { runId, fingerprints } = checkpointContents(1);
+const expected = { runId, dataset: fingerprints["dataset"]!, maxSteps: 100 };
+
+/** Two checkpoints, of steps 10 and 20. */
+async function twoCheckpoints() {
+  const store = new LocalCheckpointStore(temporaryDirectory());
+  for (const step of [10, 20]) await store.save(checkpointContents(step));
+  return store;
+}
+
+describe("findStart", () => {
+  it("begins with the seed where there is no checkpoint", async () => {
+    const start = await findStart(config, new LocalCheckpointStore(temporaryDirectory()), undefined, expected);
+    expect(start).toMatchObject({ step: 0, trainerState: { global_step: 0, max_steps: 100 } });
+    expect(start.state).toBeUndefined();
+  });
+
+  it("continues from the newest checkpoint, or from the one that is named", async () => {
+    const store = await twoCheckpoints();
+    expect(await findStart(config, store, undefined, expected)).toMatchObject({ step: 20 });
+    expect(await findStart(config, store, "checkpoint-10", expected)).toMatchObject({ step: 10 });
+  });
+
+  it("refuses a checkpoint of another run, and says how its weights can be used", async () => {
+    const store = await twoCheckpoints();
+    for (const from of [undefined, "checkpoint-10"]) {
+      await expect(findStart(config, store, from, { ...expected, runId: "another" })).rejects.toMatchObject({
+        code: "OUTPUT_IN_USE",
+        message: expect.stringMatching(new RegExp(`is of run ${runId}, not of run another; .*--init-adapter`)),
+      });
+    }
+  });
+
+  it("refuses a checkpoint of another data set", async () => {
+    const store = await twoCheckpoints();
+    await expect(findStart(config, store, undefined, { ...expected, dataset: "other" })).rejects.toMatchObject({
+      code: "CHECKPOINT_INVALID",
+      message: expect.stringContaining("belongs to another data set"),
+    });
+  });
+});
