@@ -14,7 +14,7 @@ export interface RegistryOptions {
   /** Silence after which a member counts as lost, in milliseconds. */
   readonly heartbeatTimeoutMs: number;
   /** The member is out, and the registry has forgotten it already. */
-  onLost(member: Member, error: CoordError, loss: Loss, reason: string): void;
+  onLost(member: Member, loss: Loss, reason: string): void;
 }
 
 /** The workers that are connected: at most one per place, and the latest start of each. */
@@ -84,9 +84,8 @@ export class MemberRegistry {
     if (this.#members.get(member.workerId) !== member) return;
     this.#members.delete(member.workerId);
     const code = loss === "superseded" ? "NOT_A_MEMBER" : "STALE_GENERATION";
-    const error = new CoordError(code, `Worker ${member.workerId} is out: ${reason}.`);
-    member.assignments.fail(error);
-    this.#options.onLost(member, error, loss, reason);
+    member.assignments.fail(new CoordError(code, `Worker ${member.workerId} is out: ${reason}.`));
+    this.#options.onLost(member, loss, reason);
   }
 
   /** Ends memberships that have been silent for too long. */

@@ -88,7 +88,7 @@ export class TrainingSession {
     this.#due = { save: false, evaluate: evaluate && this.#step === 0, finish: false };
     this.#registry = new MemberRegistry({
       ...options,
-      onLost: (member, error, loss, reason) => this.#lost(member, error, loss, reason),
+      onLost: (member, loss, reason) => this.#lost(member, loss, reason),
     });
   }
 
@@ -332,13 +332,16 @@ export class TrainingSession {
     if (this.members.size === 0) this.allFinished.resolve();
   }
 
-  #lost(member: Member, error: CoordError, loss: Loss, reason: string): void {
+  #lost(member: Member, loss: Loss, reason: string): void {
     // Nothing is left to do that it would be missed for.
     if (this.#due.finish && !this.#due.save && !this.#due.evaluate) {
       this.#finish(member);
       return;
     }
-    if (this.#generation?.members.includes(member)) this.#abandon(error);
+    if (this.#generation?.members.includes(member)) {
+      // For the others it is only the generation that is over, however this one was lost.
+      this.#abandon(new CoordError("STALE_GENERATION", `Worker ${member.workerId} is out: ${reason}.`));
+    }
     this.#options.events.onMemberLost(member, loss, reason);
     this.#form();
   }

@@ -12,7 +12,7 @@ interface Status {
 }
 
 const full = process.env["COORD_CHAOS"] === "full";
-const steps = full ? 20_000 : 400;
+const steps = full ? 20_000 : 300;
 const seed = Number(process.env["COORD_CHAOS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Numbers in [0, 1) that a printed seed gives again. */

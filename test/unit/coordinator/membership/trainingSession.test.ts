@@ -189,6 +189,16 @@ describe("TrainingSession", () => {
     expect(returning.error()).toMatchObject({ code: "NOT_A_MEMBER" });
   });
 
+  it("tells the others of a replaced worker only that the generation is over", async () => {
+    const { join, vote } = setUp();
+    join(0);
+    join(1);
+    await settled();
+    const waiting = vote(0, 1, 1n);
+    join(1, { incarnation: "second", attempt: 1 });
+    await expect(waiting).rejects.toMatchObject({ code: "STALE_GENERATION" });
+  });
+
   it("refuses workers of another run, and places that the run does not have", async () => {
     const { join, session } = setUp();
     const outside = join(2);
