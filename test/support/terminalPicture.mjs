@@ -14,6 +14,8 @@ const session = `coord-picture-${process.pid}`;
 const [columns, rows] = [96, 40];
 const [cellWidth, lineHeight, margin] = [8.4, 18, 16];
 
+const colors = { 31: "#ef6b73", 32: "#8ccf7e", 33: "#e5c76b", 34: "#6cb6ff", 35: "#c397d8", 36: "#67cbe7" };
+
 const tmux = (...args) => execFileSync("tmux", ["-L", session, ...args], { encoding: "utf8" });
 const screen = () => tmux("capture-pane", "-p", "-e", "-t", session).replace(/\n+$/, "").split("\n");
 
@@ -28,8 +30,11 @@ try {
   const end = await until((lines) => plain(lines).includes("inspect"));
   const summary = end.slice(end.findIndex((line) => plain([line]).startsWith("finished")));
   const gap = ["", "…", ""];
-  const lines = [...half, ...gap, ...summary].map((line) => line.replaceAll(home, "~"));
-  writeFileSync(join(root, "deploy", "demo", "launch.svg"), draw(lines.filter((line) => plain([line]) !== "$ ")));
+  // What npm says between the command and the program's first line is not the program's.
+  const first = half.findIndex((line) => /^\d\d:\d\d:\d\d/.test(plain([line])));
+  const prompt = half.filter((line) => plain([line]).startsWith(`$ ${command}`));
+  const lines = [...prompt, ...half.slice(first), ...gap, ...summary].map((line) => line.replaceAll(home, "~"));
+  writeFileSync(join(root, "deploy", "demo", "launch.svg"), draw(lines.filter((line) => plain([line]).trim() !== "$")));
 } finally {
   tmux("kill-server");
   rmSync(home, { recursive: true, force: true });
@@ -80,8 +85,6 @@ function spans(line) {
     return part === "" ? drawn : `${drawn}<tspan${attributes(style)}>${escapeXml(part)}</tspan>`;
   }, "");
 }
-
-const colors = { 31: "#ef6b73", 32: "#8ccf7e", 33: "#e5c76b", 34: "#6cb6ff", 35: "#c397d8", 36: "#67cbe7" };
 
 function applyCode(style, code) {
   const number = Number(code || 0);
