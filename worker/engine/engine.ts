@@ -1,6 +1,6 @@
 import type { ParamLayout } from "../../shared/tensors/layout.ts";
 
-/** One micro-batch, right-padded. All arrays are row-major `[batch, sequence]`. */
+/** One micro-batch of rows, right-padded. All arrays are row-major `[batch, sequence]`. */
 export interface Batch {
   readonly batch: number;
   readonly sequence: number;
@@ -8,6 +8,11 @@ export interface Batch {
   readonly inputIds: Int32Array;
   /** Labels, already aligned with `inputIds` as HuggingFace has them (the model shifts by one); -100 is masked. */
   readonly labels: Int32Array;
+  /**
+   * Where rows hold several samples one after the other: which one each token is of, from 0 in each row. Samples do not see
+   * each other and count their positions from 0. Absent where each row is one sample.
+   */
+  readonly segments?: Int32Array | undefined;
 }
 
 /** Sum over label tokens, in nats, and their number. Divided once, globally, by the caller. */

@@ -1,7 +1,7 @@
 import { CoordError } from "../../shared/errors.ts";
 import { randomKey, randomUint32 } from "../../shared/rng.ts";
 import type { Batch, DropoutKey } from "../engine/engine.ts";
-import { inputNames, type LearnedPositions } from "./description.ts";
+import { inputNames, unseen } from "./description.ts";
 import type { Sizes } from "./graph.ts";
 import type { DropoutMask, Model } from "./model.ts";
 
@@ -32,15 +32,16 @@ type PositionRules = Pick<Model, "inverseFrequencies" | "slidingWindow">;
 export function batchInputs(model: Model, batch: Batch, positions: PositionTables): BatchInputs {
   const { labels, sequence, inputIds } = batch;
   checkIds(model, inputIds);
+  const { places, segments } = placesOf(batch);
   const rows: number[] = [];
   const targets: number[] = [];
   for (let at = 0; at < inputIds.length; at++) {
-    // The token at `at` predicts the label after it, unless it ends its row.
+    // The token at `at` predicts the label after it, unless it ends its sample.
     const label = labels[at + 1];
-    if (label === undefined || label < 0 || (at + 1) % sequence === 0) continue;
+    if (label === undefined || label < 0 || places[at + 1] === 0) continue;
     rows.push(at);
     targets.push(label);
-    checkLength(model, (at % sequence) + 1);
+    checkLength(model, places[at]! + 1);
   }
   checkIds(model, targets);
   const sizes = { B: batch.batch, S: sequence, T: inputIds.length, L: rows.length };
@@ -49,22 +50,34 @@ export function batchInputs(model: Model, batch: Batch, positions: PositionTable
     [inputNames.ids, { data: inputIds, shape: [sizes.T] }],
     [inputNames.labelRows, { data: Int32Array.from(rows), shape: [sizes.L] }],
     [inputNames.targets, { data: Int32Array.from(targets), shape: [sizes.L] }],
+    [inputNames.positions, { data: positionRows(model, places), shape: [sizes.T] }],
+    [inputNames.segments, { data: segments, shape: [sizes.T] }],
     [inputNames.causalMask, { data: positions.causalMask, shape: [sequence, sequence] }],
     [inputNames.cos, { data: positions.cos, shape: [sequence, half] }],
     [inputNames.sin, { data: positions.sin, shape: [sequence, half] }],
   ]);
-  if (model.learnedPositions) {
-    values.set(inputNames.positions, { data: positionRows(model.learnedPositions, sizes), shape: [sizes.T] });
-  }
   if (positions.slidingMask) {
     values.set(inputNames.slidingMask, { data: positions.slidingMask, shape: [sequence, sequence] });
   }
   return { sizes, values };
 }
 
+/** The place of each token in its sample, and the number of that sample in its row. */
+function placesOf({ sequence, inputIds, segments }: Batch): { places: Int32Array; segments: Float32Array } {
+  const places = Int32Array.from({ length: inputIds.length }, (_, at) => at % sequence);
+  if (!segments) return { places, segments: new Float32Array(inputIds.length) };
+  for (let at = 0; at < places.length; at++) {
+    const continues = at % sequence > 0 && segments[at] === segments[at - 1];
+    places[at] = continues ? places[at - 1]! + 1 : 0;
+  }
+  return { places, segments: Float32Array.from(segments) };
+}
+
 /** Tokens behind the last learned position are padding, which no label sees: any row of the table does for them. */
-function positionRows({ count, firstRow }: LearnedPositions, { S, T }: Sizes): Int32Array {
-  return Int32Array.from({ length: T }, (_, at) => firstRow + Math.min(at % S, count - 1));
+function positionRows({ learnedPositions }: Pick<Model, "learnedPositions">, places: Int32Array): Int32Array {
+  if (!learnedPositions) return places;
+  const { count, firstRow } = learnedPositions;
+  return places.map((place) => firstRow + Math.min(place, count - 1));
 }
 
 /** Refuses samples of more tokens than the model has learned positions for. Throws CoordError MODEL_INVALID. */
@@ -77,10 +90,7 @@ export function checkLength({ learnedPositions }: Pick<Model, "learnedPositions"
   );
 }
 
-/** Added to a score that is not to be seen. */
-const hidden = -1e30;
-
-/** Angles in float32 as transformers computes them; the mask is large enough to vanish in a softmax, yet finite. */
+/** Angles in float32 as transformers computes them. */
 export function positionTables({ inverseFrequencies, slidingWindow }: PositionRules, sequence: number): PositionTables {
   const half = inverseFrequencies.length;
   const cos = new Float32Array(sequence * half);
@@ -94,9 +104,9 @@ export function positionTables({ inverseFrequencies, slidingWindow }: PositionRu
       sin[position * half + pair] = Math.sin(angle);
     }
     const row = position * sequence;
-    causalMask.fill(hidden, row + position + 1, row + sequence);
-    slidingMask?.fill(hidden, row + position + 1, row + sequence);
-    slidingMask?.fill(hidden, row, row + Math.max(0, position + 1 - slidingWindow!));
+    causalMask.fill(unseen, row + position + 1, row + sequence);
+    slidingMask?.fill(unseen, row + position + 1, row + sequence);
+    slidingMask?.fill(unseen, row, row + Math.max(0, position + 1 - slidingWindow!));
   }
   return { cos, sin, causalMask, slidingMask };
 }

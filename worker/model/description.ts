@@ -28,8 +28,10 @@ export const inputNames = {
   targets: "targets",
   /** float32 [L]: ones, where the gradient starts. */
   lossGradient: "lossGradient",
-  /** int32 [T]: the row of each token's position in the table of learned positions. */
+  /** int32 [T]: the row of each token's position in the table of positions, learned ones or angles. */
   positions: "positions",
+  /** float32 [T]: a number for each sample of a row, for samples that are packed into one. */
+  segments: "segments",
   /** float32 [S, S]: added to attention scores. */
   causalMask: "causalMask",
   /** The same for layers that see `slidingWindow` tokens only. */
@@ -38,6 +40,9 @@ export const inputNames = {
   cos: "ropeCos",
   sin: "ropeSin",
 } as const;
+
+/** Added to an attention score that is not to be seen: large enough to vanish in a softmax, yet finite. */
+export const unseen = -1e30;
 
 export interface LearnedPositions {
   readonly count: number;

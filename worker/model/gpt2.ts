@@ -3,7 +3,7 @@ import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
 import { headDimOf, parseFamilyConfig, size } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, layerNorm, negativeLogLikelihood } from "./layers.ts";
+import { attention, attentionMask, layerNorm, negativeLogLikelihood } from "./layers.ts";
 import { add, gatherRows, input, slice } from "./operations.ts";
 
 const family = "GPT-2";
@@ -64,7 +64,7 @@ function block(write: GraphWriter, config: Config, layer: number, hidden: Tensor
     heads: n_head,
     keyValueHeads: n_head,
     headDim,
-    mask: input(inputNames.causalMask, ["S", "S"]),
+    mask: attentionMask(input(inputNames.causalMask, ["S", "S"])),
     scale:
       (config.scale_attn_weights ? 1 / Math.sqrt(headDim) : 1) /
       (config.scale_attn_by_inverse_layer_idx ? layer + 1 : 1),

@@ -3,7 +3,7 @@ import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
 import { headDimOf, parseFamilyConfig, size, unsupported } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, layerNorm, negativeLogLikelihood } from "./layers.ts";
+import { attention, attentionMask, layerNorm, negativeLogLikelihood, rotaryInputs } from "./layers.ts";
 import { add, gatherRows, input, reshape, slice } from "./operations.ts";
 import { inverseFrequencies, rotarySchema } from "./rotary.ts";
 
@@ -78,8 +78,8 @@ function mix(write: GraphWriter, config: Config, prefix: string, x: Tensor): Ten
     heads,
     keyValueHeads: heads,
     headDim,
-    rotary: { cos: input(inputNames.cos, ["S", rotated / 2]), sin: input(inputNames.sin, ["S", rotated / 2]) },
-    mask: input(inputNames.causalMask, ["S", "S"]),
+    rotary: rotaryInputs(rotated),
+    mask: attentionMask(input(inputNames.causalMask, ["S", "S"])),
   });
   return write.linear(`${prefix}.attention.dense`, mixed, hidden_size, { bias });
 }

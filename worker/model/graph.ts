@@ -7,7 +7,7 @@ export type Dim = number | DimSymbol | `${number}*${DimSymbol}`;
 export type Shape = readonly Dim[];
 
 /**
- * The operations that an engine must know. All float32, but for the int32 indices of the last four. Binary operations broadcast
+ * The operations that an engine must know. All float32, but for the int32 indices of the last five. Binary operations broadcast
  * as NumPy does.
  */
 export type Operation =
@@ -34,8 +34,8 @@ export type Operation =
   /** Zeros before and after along the last axis. */
   | { readonly kind: "pad"; readonly before: number; readonly after: number }
   /**
-   * (x, cos, sin): turns the halves of the first R elements of the last axis of x [B, heads, S, D] by the angles of
-   * [S, R/2]; the others stay as they are.
+   * (x, positions [T], cos, sin): turns the halves of the first R elements of the last axis of x [B, heads, S, D] by the
+   * angles in that row of [S, R/2] that `positions` names for each token; the others stay as they are.
    */
   | { readonly kind: "rope" }
   /** (table [R, C], ids [N]) → [N, C]. */

@@ -1,13 +1,16 @@
+import { inputNames, unseen } from "./description.ts";
 import { type Dim, type Tensor, timesDim, withGradient } from "./graph.ts";
 import {
   add,
   addAt,
   exp,
+  input,
   logSoftmax,
   matmul,
   mul,
   neg,
   pick,
+  type Rotary,
   reciprocal,
   reshape,
   rope,
@@ -82,11 +85,11 @@ export interface AttentionOptions {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
-  /** Rotary positions, [S, rotated / 2] each: the first `rotated` elements of each head are turned. */
-  readonly rotary?: { readonly cos: Tensor; readonly sin: Tensor };
+  /** Rotary positions: as many elements of each head are turned as it has angles, twice. */
+  readonly rotary?: Rotary;
   /** What scores are multiplied with; 1 / √headDim unless given. */
   readonly scale?: number;
-  /** [S, S]: zero where a query may see a key, very negative elsewhere. */
+  /** [B, 1, S, S]: zero where a query may see a key, very negative elsewhere. */
   readonly mask: Tensor;
 }
 
@@ -97,7 +100,7 @@ export interface AttentionOptions {
  */
 export function attention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions): Tensor {
   const { heads, keyValueHeads, headDim, mask, rotary, scale = 1 / Math.sqrt(headDim) } = options;
-  const turn = (x: Tensor) => (rotary ? rope(x, rotary.cos, rotary.sin) : x);
+  const turn = (x: Tensor) => (rotary ? rope(x, rotary) : x);
   const split = (x: Tensor, count: number) => transpose(reshape(x, ["B", "S", count, headDim]), [0, 2, 1, 3]);
   const rows: Dim = timesDim(heads / keyValueHeads, "S");
   const grouped = reshape(turn(split(query, heads)), ["B", keyValueHeads, rows, headDim]);
@@ -108,6 +111,25 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, options: At
   const mixed = matmul(reshape(weights, ["B", keyValueHeads, rows, "S"]), split(value, keyValueHeads));
   const merged = transpose(reshape(mixed, ["B", heads, "S", headDim]), [0, 2, 1, 3]);
   return reshape(merged, ["T", heads * headDim]);
+}
+
+/** Rotary positions of `rotated` elements of each head, as they are fed with each batch. */
+export function rotaryInputs(rotated: number): Rotary {
+  return {
+    positions: input(inputNames.positions, ["T"], "int32"),
+    cos: input(inputNames.cos, ["S", rotated / 2]),
+    sin: input(inputNames.sin, ["S", rotated / 2]),
+  };
+}
+
+/**
+ * Who sees whom, [B, 1, S, S]: what `causal` [S, S] lets through, within a sample. Samples that are packed into one row
+ * have segment numbers that differ, by less than 10⁴, so that the square of the difference still is a float32.
+ */
+export function attentionMask(causal: Tensor): Tensor {
+  const segments = input(inputNames.segments, ["T"]);
+  const apart = sub(reshape(segments, ["B", 1, "S", 1]), reshape(segments, ["B", 1, 1, "S"]));
+  return add(causal, mul(scalar(unseen), mul(apart, apart)));
 }
 
 /** Negative log-likelihood, in nats, of the target of each row: logits [L, V], targets [L] → [L]. */

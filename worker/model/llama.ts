@@ -1,7 +1,7 @@
 import type { GraphWriter, ModelDescription } from "./description.ts";
 import { inputNames } from "./description.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, headNorm, negativeLogLikelihood, rmsNorm, swiGlu } from "./layers.ts";
+import { attention, attentionMask, headNorm, negativeLogLikelihood, rmsNorm, rotaryInputs, swiGlu } from "./layers.ts";
 import { type LlamaConfig, type LlamaFamily, parseLlamaConfig } from "./llamaConfig.ts";
 import { add, gatherRows, input } from "./operations.ts";
 
@@ -53,11 +53,8 @@ function block(write: GraphWriter, config: LlamaConfig, layer: number, hidden: T
       heads,
       keyValueHeads,
       headDim,
-      rotary: {
-        cos: input(inputNames.cos, ["S", headDim / 2]),
-        sin: input(inputNames.sin, ["S", headDim / 2]),
-      },
-      mask: input(config.slides(layer) ? inputNames.slidingMask : inputNames.causalMask, ["S", "S"]),
+      rotary: rotaryInputs(headDim),
+      mask: attentionMask(input(config.slides(layer) ? inputNames.slidingMask : inputNames.causalMask, ["S", "S"])),
     },
   );
   const output = write.linear(`${prefix}.self_attn.o_proj`, mixed, hiddenSize, { bias: config.outputBias });

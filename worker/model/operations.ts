@@ -129,18 +129,25 @@ function pad(x: Tensor, before: number, after: number): Tensor {
   return node({ kind: "pad", before, after }, [x], [...x.shape.slice(0, -1), width]);
 }
 
+/** Rotary positions: angles [S, R/2], and which row of them is whose, int32 [T]. */
+export interface Rotary {
+  readonly positions: Tensor;
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
 /**
- * Rotary position embedding of the first R elements of the heads of x [B, heads, S, D] by cos and sin [S, R/2], halves
- * paired as HuggingFace pairs them.
+ * Rotary position embedding of the first R elements of the heads of x [B, heads, S, D], halves paired as HuggingFace
+ * pairs them.
  */
-export function rope(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+export function rope(x: Tensor, { positions, cos, sin }: Rotary): Tensor {
   const half = cos.shape[1];
   if (x.shape.length !== 4 || typeof half !== "number" || (x.shape[3] as number) < 2 * half) {
     throw shapeError("rope", x.shape, cos.shape);
   }
-  return withGradient(node({ kind: "rope" }, [x, cos, sin], x.shape), {
+  return withGradient(node({ kind: "rope" }, [x, positions, cos, sin], x.shape), {
     inputs: [x],
-    apply: (gradient) => [rope(gradient, cos, neg(sin))],
+    apply: (gradient) => [rope(gradient, { positions, cos, sin: neg(sin) })],
   });
 }
 

@@ -3,7 +3,7 @@ import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
 import { headDimOf, parseFamilyConfig, size } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, layerNorm, negativeLogLikelihood } from "./layers.ts";
+import { attention, attentionMask, layerNorm, negativeLogLikelihood } from "./layers.ts";
 import { add, gatherRows, input } from "./operations.ts";
 
 const family = "OPT";
@@ -80,7 +80,7 @@ function block(write: GraphWriter, config: Config, layer: number, hidden: Tensor
     heads: num_attention_heads,
     keyValueHeads: num_attention_heads,
     headDim: hidden_size / num_attention_heads,
-    mask: input(inputNames.causalMask, ["S", "S"]),
+    mask: attentionMask(input(inputNames.causalMask, ["S", "S"])),
   });
   const between = after("self_attn_layer_norm", add(hidden, project("self_attn.out_proj", mixed, hidden_size)));
   const wide = project("fc1", before("final_layer_norm", between), config.ffn_dim);

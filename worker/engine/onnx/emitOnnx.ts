@@ -94,7 +94,7 @@ class Emitter {
   #emit(step: Step, output: string): void {
     const { op, shape } = step;
     const names = step.inputs.map((index) => this.#names[index]!);
-    const [x = "", second = "", third = ""] = names;
+    const [x = "", second = "", third = "", fourth = ""] = names;
     const push = (
       operator: string,
       inputs: readonly string[],
@@ -152,10 +152,12 @@ class Emitter {
         return;
       case "rope": {
         const [heads, , width] = shape.slice(1) as [number, unknown, number];
-        const rotated = 2 * (this.#steps[step.inputs[1]!]!.shape[1] as number);
+        const rotated = 2 * (this.#steps[step.inputs[2]!]!.shape[1] as number);
+        const wide = this.#helper(`int64:${second}`, "Cast", () => [second], toInt64);
+        const positions = this.#helper(`rows:${second}`, "Reshape", () => [wide, this.#sizes([-1, "S"])]);
         // The runtime wants the number of heads with a part, and neither where all is turned.
         const part = rotated < width ? { rotary_embedding_dim: BigInt(rotated), num_heads: BigInt(heads) } : {};
-        push("RotaryEmbedding", [x, this.#int64([0]), second, third], part, contributed);
+        push("RotaryEmbedding", [x, positions, third, fourth], part, contributed);
         return;
       }
       case "gatherRows":
@@ -163,7 +165,7 @@ class Emitter {
         return;
       case "scatterRows": {
         const zeros = this.#helper(`zeros:${shape}`, "ConstantOfShape", () => [this.#sizes(shape)]);
-        const ids = this.#helper(`int64:${second}`, "Cast", () => [second], { to: BigInt(TensorProto_DataType.INT64) });
+        const ids = this.#helper(`int64:${second}`, "Cast", () => [second], toInt64);
         push("ScatterND", [zeros, this.#column(ids), x], { reduction: "add" });
         return;
       }
@@ -237,6 +239,8 @@ class Emitter {
     return name;
   }
 }
+
+const toInt64 = { to: BigInt(TensorProto_DataType.INT64) };
 
 const elementwise = {
   add: "Add",

@@ -36,6 +36,18 @@ function values(name: string, shape: Shape): Float32Array {
   return Float32Array.from({ length }, (_, index) => randomNormal(randomKey(name), index));
 }
 
+const rotary = {
+  positions: input("positions", ["T"], "int32"),
+  cos: input("cos", ["S", 2]),
+  sin: input("sin", ["S", 2]),
+};
+
+/** Positions of their own in each row, so that a table that is read by the token's place in its row is found out. */
+function rotaryFeeds(): Feeds {
+  const angles = values("angles", ["S", 2]);
+  return { positions: Int32Array.of(0, 1, 2, 0, 0, 1), cos: angles.map(Math.cos), sin: angles.map(Math.sin) };
+}
+
 const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, index) => sum + value * b[index]!, 0);
 
 /** Compares the derivative along a random direction of each parameter with a central finite difference. */
@@ -92,11 +104,8 @@ describe("the gradient rule agrees with central finite differences for", () => {
 
   it("rotary embedding, whose inverse undoes it", async () => {
     const x = parameter("x", ["B", 2, "S", 4]);
-    const cos = input("cos", ["S", 2]);
-    const sin = input("sin", ["S", 2]);
-    const angles = values("angles", ["S", 2]);
-    const tables = { cos: angles.map(Math.cos), sin: angles.map(Math.sin) };
-    const turned = rope(x, cos, sin);
+    const tables = rotaryFeeds();
+    const turned = rope(x, rotary);
     await checkGradients(turned, [x], tables);
     const graph = await compileGraph([turned.gradient!.apply(turned)[0]!], sizes);
     const data = values("x", x.shape);
@@ -145,9 +154,7 @@ describe("the gradient rule agrees with central finite differences for", () => {
 
   it("rotary positions of a part of each head", async () => {
     const x = parameter("x", ["B", 3, "S", 8]);
-    const angles = values("angles", ["S", 2]);
-    const turned = rope(x, input("cos", ["S", 2]), input("sin", ["S", 2]));
-    await checkGradients(turned, [x], { cos: angles.map(Math.cos), sin: angles.map(Math.sin) });
+    await checkGradients(rope(x, rotary), [x], rotaryFeeds());
   });
 
   it("attention without rotary positions and with a scale of its own", async () => {
@@ -196,16 +203,15 @@ describe("the gradient rule agrees with central finite differences for", () => {
     const query = parameter("query", ["T", 16]);
     const key = parameter("key", ["T", 8]);
     const value = parameter("value", ["T", 8]);
-    const angles = values("angles", ["S", 2]);
     const output = attention(query, key, value, {
       heads: 4,
       keyValueHeads: 2,
       headDim: 4,
-      rotary: { cos: input("cos", ["S", 2]), sin: input("sin", ["S", 2]) },
+      rotary,
       mask: input("causal", ["S", "S"]),
     });
     const causal = Float32Array.from({ length: 9 }, (_, at) => (at % 3 > Math.floor(at / 3) ? -1e30 : 0));
-    await checkGradients(output, [query, key, value], { cos: angles.map(Math.cos), sin: angles.map(Math.sin), causal });
+    await checkGradients(output, [query, key, value], { ...rotaryFeeds(), causal });
   });
 
   it("the negative log-likelihood of targets", async () => {
