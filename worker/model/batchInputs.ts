@@ -3,7 +3,8 @@ import { randomKey, randomUint32 } from "../../shared/rng.ts";
 import type { Batch, DropoutKey } from "../engine/engine.ts";
 import { inputNames, unseen } from "./description.ts";
 import type { Sizes } from "./graph.ts";
-import type { DropoutMask, Model } from "./model.ts";
+import type { Model } from "./model.ts";
+import type { DropoutMask } from "./writeModel.ts";
 
 /** A value to feed, row-major. */
 export interface InputValue {

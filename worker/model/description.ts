@@ -8,6 +8,12 @@ export interface GraphWriter {
    * The linear module `module` (its weight is `module.weight`, [outFeatures, in]) on x [N, in]: [N, outFeatures].
    */
   linear(module: string, x: Tensor, outFeatures: number, options?: LinearOptions): Tensor;
+  /** Rows of the table `name` [rows, columns] by ids [T]: [T, columns]. */
+  lookUp(name: string, shape: readonly [number, number], ids: Tensor): Tensor;
+  /** x itself, [T, hidden], where the model may be cut in two: in front of the first block and after each one. */
+  boundary(x: Tensor): Tensor;
+  /** The loss of each label token [L] by the linear module `module` on x [L, in], whose outputs are the vocabulary. */
+  headLoss(module: string, x: Tensor, vocabularySize: number, options?: Pick<LinearOptions, "tiedTo">): Tensor;
 }
 
 export interface LinearOptions {

@@ -3,7 +3,7 @@ import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
 import { headDimOf, parseFamilyConfig, size } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, attentionMask, layerNorm, negativeLogLikelihood } from "./layers.ts";
+import { attention, attentionMask, layerNorm } from "./layers.ts";
 import { add, gatherRows, input, slice } from "./operations.ts";
 
 const family = "GPT-2";
@@ -35,18 +35,18 @@ export function describeGpt2(content: unknown, path: string): ModelDescription {
     inverseFrequencies: new Float32Array(0),
     learnedPositions: { count: n_positions, firstRow: 0 },
     loss(write) {
-      const embeddings = write.parameter("transformer.wte.weight", [vocab_size, n_embd]);
-      const places = write.parameter("transformer.wpe.weight", [n_positions, n_embd]);
-      let hidden = add(
-        gatherRows(embeddings, input(inputNames.ids, ["T"], "int32")),
-        gatherRows(places, input(inputNames.positions, ["T"], "int32")),
-      ); // [T, hidden]
-      for (let layer = 0; layer < config.n_layer; layer++) hidden = block(write, config, layer, hidden);
+      const table = "transformer.wte.weight";
+      const embedded = add(
+        write.lookUp(table, [vocab_size, n_embd], input(inputNames.ids, ["T"], "int32")),
+        write.lookUp("transformer.wpe.weight", [n_positions, n_embd], input(inputNames.positions, ["T"], "int32")),
+      );
+      let hidden = write.boundary(embedded); // [T, hidden]
+      for (let layer = 0; layer < config.n_layer; layer++) {
+        hidden = write.boundary(block(write, config, layer, hidden));
+      }
       const rows = gatherRows(hidden, input(inputNames.labelRows, ["L"], "int32"));
       const normed = norm(write, config, "transformer.ln_f", rows);
-      const head = config.tie_word_embeddings ? { tiedTo: "transformer.wte.weight" } : {};
-      const logits = write.linear("lm_head", normed, vocab_size, head); // [L, vocabulary]
-      return negativeLogLikelihood(logits, input(inputNames.targets, ["L"], "int32"));
+      return write.headLoss("lm_head", normed, vocab_size, config.tie_word_embeddings ? { tiedTo: table } : {});
     },
   };
 }

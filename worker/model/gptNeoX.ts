@@ -3,7 +3,7 @@ import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
 import { headDimOf, parseFamilyConfig, size, unsupported } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, attentionMask, layerNorm, negativeLogLikelihood, rotaryInputs } from "./layers.ts";
+import { attention, attentionMask, layerNorm, rotaryInputs } from "./layers.ts";
 import { add, gatherRows, input, reshape, slice } from "./operations.ts";
 import { inverseFrequencies, rotarySchema } from "./rotary.ts";
 
@@ -43,14 +43,14 @@ export function describeGptNeoX(content: unknown, path: string): ModelDescriptio
     inverseFrequencies: inverseFrequencies(rotated, theta, scaling, (problem) => unsupported(path, family, problem)),
     loss(write) {
       const table = "gpt_neox.embed_in.weight";
-      const embeddings = write.parameter(table, [vocab_size, hidden_size]);
-      let hidden = gatherRows(embeddings, input(inputNames.ids, ["T"], "int32")); // [T, hidden]
-      for (let layer = 0; layer < config.num_hidden_layers; layer++) hidden = block(write, config, layer, hidden);
+      const ids = input(inputNames.ids, ["T"], "int32");
+      let hidden = write.boundary(write.lookUp(table, [vocab_size, hidden_size], ids)); // [T, hidden]
+      for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+        hidden = write.boundary(block(write, config, layer, hidden));
+      }
       const rows = gatherRows(hidden, input(inputNames.labelRows, ["L"], "int32"));
       const normed = norm(write, config, "gpt_neox.final_layer_norm", rows);
-      const head = config.tie_word_embeddings ? { tiedTo: table } : {};
-      const logits = write.linear("lm_head", normed, vocab_size, head); // [L, vocabulary]
-      return negativeLogLikelihood(logits, input(inputNames.targets, ["L"], "int32"));
+      return write.headLoss("lm_head", normed, vocab_size, config.tie_word_embeddings ? { tiedTo: table } : {});
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { GraphWriter, ModelDescription } from "./description.ts";
 import { inputNames } from "./description.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, attentionMask, headNorm, negativeLogLikelihood, rmsNorm, rotaryInputs, swiGlu } from "./layers.ts";
+import { attention, attentionMask, headNorm, rmsNorm, rotaryInputs, swiGlu } from "./layers.ts";
 import { type LlamaConfig, type LlamaFamily, parseLlamaConfig } from "./llamaConfig.ts";
 import { add, gatherRows, input } from "./operations.ts";
 
@@ -19,15 +19,16 @@ export const describeLlama =
       inverseFrequencies: config.inverseFrequencies,
       slidingWindow: config.slidingWindow,
       loss(write) {
-        const embeddings = write.parameter("model.embed_tokens.weight", [vocabularySize, hiddenSize]);
-        let hidden = gatherRows(embeddings, input(inputNames.ids, ["T"], "int32")); // [T, hidden]
-        for (let layer = 0; layer < config.layers; layer++) hidden = block(write, config, layer, hidden);
+        const table = "model.embed_tokens.weight";
+        const ids = input(inputNames.ids, ["T"], "int32");
+        let hidden = write.boundary(write.lookUp(table, [vocabularySize, hiddenSize], ids)); // [T, hidden]
+        for (let layer = 0; layer < config.layers; layer++) {
+          hidden = write.boundary(block(write, config, layer, hidden));
+        }
         // Only the rows that predict a label go through the head: with answers alone as labels, that is most of the work saved.
         const rows = gatherRows(hidden, input(inputNames.labelRows, ["L"], "int32"));
         const normed = rmsNorm(rows, write.parameter("model.norm.weight", [hiddenSize]), epsilon);
-        const head = config.tied ? { tiedTo: "model.embed_tokens.weight" } : {};
-        const logits = write.linear("lm_head", normed, vocabularySize, head); // [L, vocabulary]
-        return negativeLogLikelihood(logits, input(inputNames.targets, ["L"], "int32"));
+        return write.headLoss("lm_head", normed, vocabularySize, config.tied ? { tiedTo: table } : {});
       },
     };
   };

@@ -1,24 +1,13 @@
 import { layOut, type ParamLayout } from "../../shared/tensors/layout.ts";
 import { describeModel } from "./architectures.ts";
-import { type GraphWriter, inputNames, type LearnedPositions, type ModelDescription } from "./description.ts";
+import { inputNames, type LearnedPositions } from "./description.ts";
 import { differentiate } from "./differentiate.ts";
-import type { Dim, Shape, Tensor } from "./graph.ts";
+import type { Shape } from "./graph.ts";
 import { initialParameters } from "./initialize.ts";
-import { type LowRank, linear } from "./layers.ts";
-import { input, parameter } from "./operations.ts";
+import { input } from "./operations.ts";
 import { type Program, toProgram } from "./program.ts";
-import { checkPatterns, checkTargets, isTarget, scalingOf, type Trainable } from "./trainable.ts";
-
-/** A dropout mask that is fed with each batch. */
-export interface DropoutMask {
-  /** Name of the input. */
-  readonly name: string;
-  /** The module that it belongs to, which keys its random numbers. */
-  readonly module: string;
-  /** Which rows it has: all tokens, or those with a label. */
-  readonly rows: "T" | "L";
-  readonly features: number;
-}
+import { checkPatterns, checkTargets, type Trainable } from "./trainable.ts";
+import { type DropoutMask, isAdapter, writeModel } from "./writeModel.ts";
 
 /** A model made ready for training: what engines need, and nothing of any engine. */
 export interface Model {
@@ -46,7 +35,7 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
   const description = describeModel(content, path);
   if (trainable.kind === "lora") checkPatterns(trainable.targetModules);
   const dropout = trainable.kind === "lora" ? trainable.dropout : 0;
-  const { loss, parameters, masks, modules } = write(description, trainable, dropout > 0);
+  const { loss, parameters, masks, modules } = writeModel(description, trainable, dropout > 0);
   if (trainable.kind === "lora") checkTargets(trainable.targetModules, modules);
   const learned = trainable.kind === "lora" ? [...parameters].filter(([name]) => isAdapter(name)) : [...parameters];
   const gradients = differentiate(
@@ -65,51 +54,11 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
     layout,
     frozen: new Map(frozen.map(([name, { shape }]) => [name, known(shape)])),
     training: toProgram([loss, ...gradients]),
-    evaluation: toProgram([write(description, trainable, false).loss]),
+    evaluation: toProgram([writeModel(description, trainable, false).loss]),
     dropout,
     masks,
     initialParameters: (seed) => initialParameters(layout, seed, start),
   };
-}
-
-/** PEFT's prefix of every tensor of an adapter. */
-const adapterPrefix = "base_model.model.";
-const isAdapter = (name: string) => name.startsWith(adapterPrefix);
-
-function write(description: ModelDescription, trainable: Trainable, withDropout: boolean) {
-  const parameters = new Map<string, Tensor>();
-  const masks: DropoutMask[] = [];
-  const modules: string[] = [];
-  const own = (name: string, shape: Shape): Tensor => {
-    const tensor = parameters.get(name) ?? parameter(name, shape);
-    parameters.set(name, tensor);
-    return tensor;
-  };
-  const lowRank = (module: string, x: Tensor, outFeatures: number): LowRank | undefined => {
-    if (trainable.kind !== "lora" || !isTarget(module, trainable.targetModules)) return undefined;
-    const [rows, features] = x.shape as [Dim, number];
-    const { rank, scale } = scalingOf(trainable, module);
-    const low = {
-      down: own(`${adapterPrefix}${module}.lora_A.weight`, [rank, features]),
-      up: own(`${adapterPrefix}${module}.lora_B.weight`, [outFeatures, rank]),
-      scale,
-    };
-    if (!withDropout) return low;
-    const name = `dropout.${module}`;
-    masks.push({ name, module, rows: rows as "T" | "L", features });
-    return { ...low, mask: input(name, x.shape) };
-  };
-  const writer: GraphWriter = {
-    parameter: own,
-    linear(module, x, outFeatures, { bias = false, tiedTo = `${module}.weight`, transposed = false } = {}) {
-      modules.push(module);
-      const inFeatures = x.shape[1]!;
-      const weight = own(tiedTo, transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures]);
-      const offset = bias ? own(`${module}.bias`, [outFeatures]) : undefined;
-      return linear(x, { weight, transposed, bias: offset, lowRank: lowRank(module, x, outFeatures) });
-    },
-  };
-  return { loss: description.loss(writer), parameters, masks, modules };
 }
 
 /** Parameters have no symbolic dimensions. */

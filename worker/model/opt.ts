@@ -3,7 +3,7 @@ import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
 import { headDimOf, parseFamilyConfig, size } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
-import { attention, attentionMask, layerNorm, negativeLogLikelihood } from "./layers.ts";
+import { attention, attentionMask, layerNorm } from "./layers.ts";
 import { add, gatherRows, input } from "./operations.ts";
 
 const family = "OPT";
@@ -43,25 +43,23 @@ export function describeOpt(content: unknown, path: string): ModelDescription {
     learnedPositions: { count: max_position_embeddings, firstRow },
     loss(write) {
       const table = "model.decoder.embed_tokens.weight";
-      let hidden = gatherRows(
-        write.parameter(table, [vocab_size, embeddingSize]),
-        input(inputNames.ids, ["T"], "int32"),
-      );
+      let hidden = write.lookUp(table, [vocab_size, embeddingSize], input(inputNames.ids, ["T"], "int32"));
       if (embeddingSize !== hidden_size) hidden = write.linear("model.decoder.project_in", hidden, hidden_size);
-      const places = write.parameter("model.decoder.embed_positions.weight", [
-        max_position_embeddings + firstRow,
-        hidden_size,
-      ]);
-      hidden = add(hidden, gatherRows(places, input(inputNames.positions, ["T"], "int32"))); // [T, hidden]
-      for (let layer = 0; layer < config.num_hidden_layers; layer++) hidden = block(write, config, layer, hidden);
+      const places = write.lookUp(
+        "model.decoder.embed_positions.weight",
+        [max_position_embeddings + firstRow, hidden_size],
+        input(inputNames.positions, ["T"], "int32"),
+      );
+      hidden = write.boundary(add(hidden, places)); // [T, hidden]
+      for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+        hidden = write.boundary(block(write, config, layer, hidden));
+      }
       let rows = gatherRows(hidden, input(inputNames.labelRows, ["L"], "int32"));
       if (config.do_layer_norm_before && !config._remove_final_layer_norm) {
         rows = norm(write, config, "model.decoder.final_layer_norm", rows);
       }
       if (embeddingSize !== hidden_size) rows = write.linear("model.decoder.project_out", rows, embeddingSize);
-      const head = config.tie_word_embeddings ? { tiedTo: table } : {};
-      const logits = write.linear("lm_head", rows, vocab_size, head); // [L, vocabulary]
-      return negativeLogLikelihood(logits, input(inputNames.targets, ["L"], "int32"));
+      return write.headLoss("lm_head", rows, vocab_size, config.tie_word_embeddings ? { tiedTo: table } : {});
     },
   };
 }

@@ -1,0 +1,102 @@
+import { type GraphWriter, inputNames, type LinearOptions, type ModelDescription } from "./description.ts";
+import type { Dim, Shape, Tensor } from "./graph.ts";
+import { type LowRank, linear, negativeLogLikelihood } from "./layers.ts";
+import { gatherRows, input, parameter } from "./operations.ts";
+import { isTarget, scalingOf, type Trainable } from "./trainable.ts";
+
+/** A dropout mask that is fed with each batch. */
+export interface DropoutMask {
+  /** Name of the input. */
+  readonly name: string;
+  /** The module that it belongs to, which keys its random numbers. */
+  readonly module: string;
+  /** Which rows it has: all tokens, or those with a label. */
+  readonly rows: "T" | "L";
+  readonly features: number;
+}
+
+/** A model's graph and what was met on the way. */
+export interface WrittenModel {
+  /** The loss of each label token: [L]. */
+  readonly loss: Tensor;
+  /** By name, in the order of the model. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly masks: readonly DropoutMask[];
+  /** Linear modules, in the order of the model. */
+  readonly modules: readonly string[];
+  /** Their weights, but for the head's. */
+  readonly linearWeights: ReadonlySet<string>;
+}
+
+/** Where a model is taken apart: each may stand something else in for what the model has there. */
+export interface Cuts {
+  boundary(x: Tensor): Tensor;
+  /** Undefined to look rows up in the table itself. */
+  lookUp(name: string, shape: readonly [number, number], ids: Tensor): Tensor | undefined;
+  /** Undefined to write the head and its loss as any other part. */
+  headLoss(x: Tensor, weight: string, vocabularySize: number): Tensor | undefined;
+}
+
+/** Writes a model in one piece, or cut by `cuts`. */
+export function writeModel(
+  description: ModelDescription,
+  trainable: Trainable,
+  withDropout: boolean,
+  cuts?: Cuts,
+): WrittenModel {
+  const parameters = new Map<string, Tensor>();
+  const masks: DropoutMask[] = [];
+  const modules: string[] = [];
+  const linearWeights = new Set<string>();
+  const own = (name: string, shape: Shape): Tensor => {
+    const tensor = parameters.get(name) ?? parameter(name, shape);
+    parameters.set(name, tensor);
+    return tensor;
+  };
+  const lowRank = (module: string, x: Tensor, outFeatures: number): LowRank | undefined => {
+    if (trainable.kind !== "lora" || !isTarget(module, trainable.targetModules)) return undefined;
+    const [rows, features] = x.shape as [Dim, number];
+    const { rank, scale } = scalingOf(trainable, module);
+    const low = {
+      down: own(`${adapterPrefix}${module}.lora_A.weight`, [rank, features]),
+      up: own(`${adapterPrefix}${module}.lora_B.weight`, [outFeatures, rank]),
+      scale,
+    };
+    if (!withDropout) return low;
+    const name = `dropout.${module}`;
+    masks.push({ name, module, rows: rows as "T" | "L", features });
+    return { ...low, mask: input(name, x.shape) };
+  };
+  const affine = (module: string, x: Tensor, outFeatures: number, options: LinearOptions = {}) => {
+    const { bias = false, tiedTo = `${module}.weight`, transposed = false } = options;
+    modules.push(module);
+    const inFeatures = x.shape[1]!;
+    const weight = own(tiedTo, transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures]);
+    const offset = bias ? own(`${module}.bias`, [outFeatures]) : undefined;
+    return linear(x, { weight, transposed, bias: offset, lowRank: lowRank(module, x, outFeatures) });
+  };
+  const writer: GraphWriter = {
+    parameter: own,
+    linear(module, x, outFeatures, options = {}) {
+      linearWeights.add(options.tiedTo ?? `${module}.weight`);
+      return affine(module, x, outFeatures, options);
+    },
+    lookUp: (name, shape, ids) => cuts?.lookUp(name, shape, ids) ?? gatherRows(own(name, shape), ids),
+    boundary: (x) => cuts?.boundary(x) ?? x,
+    headLoss(module, x, vocabularySize, options = {}) {
+      const adapted = trainable.kind === "lora" && isTarget(module, trainable.targetModules);
+      const weight = options.tiedTo ?? `${module}.weight`;
+      const apart = adapted ? undefined : cuts?.headLoss(x, weight, vocabularySize);
+      if (apart) return apart;
+      const logits = affine(module, x, vocabularySize, options); // [L, vocabulary]
+      return negativeLogLikelihood(logits, input(inputNames.targets, ["L"], "int32"));
+    },
+  };
+  return { loss: description.loss(writer), parameters, masks, modules, linearWeights };
+}
+
+/** PEFT's prefix of every tensor of an adapter. */
+const adapterPrefix = "base_model.model.";
+
+/** Whether a tensor belongs to an adapter. */
+export const isAdapter = (name: string): boolean => name.startsWith(adapterPrefix);
