@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { CoordError } from "../errors.ts";
+import { readModelText } from "../tensors/modelFiles.ts";
 import { field, isRow, type Row } from "./formats/rowFormat.ts";
 import { RankedBpe } from "./rankedBpe.ts";
 
@@ -21,10 +21,10 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
   const optional = async (name: string): Promise<string | undefined> => {
     const path = join(directory, name);
     try {
-      return await readFile(path, "utf8");
+      return await readModelText(path);
     } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw new CoordError("MODEL_INVALID", `${path} cannot be read: ${(thrown as Error).message}.`, { cause: thrown });
+      if (((thrown as Error).cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
+      throw thrown;
     }
   };
   const [tokenizer, config, chatTemplate] = await Promise.all(
@@ -149,9 +149,12 @@ function parseObject(text: string, path: string): Row {
   try {
     value = JSON.parse(text);
   } catch (thrown) {
-    throw new CoordError("MODEL_INVALID", `${path} is not JSON: ${(thrown as Error).message}.`, { cause: thrown });
+    const problem = `${path} is not JSON: ${(thrown as Error).message}; copy or download it again.`;
+    throw new CoordError("MODEL_INVALID", problem, { cause: thrown });
   }
-  if (!isRow(value)) throw new CoordError("MODEL_INVALID", `${path} does not hold a JSON object.`);
+  if (!isRow(value)) {
+    throw new CoordError("MODEL_INVALID", `${path} does not hold a JSON object; copy or download it again.`);
+  }
   return value;
 }
 

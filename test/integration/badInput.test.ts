@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -165,6 +165,42 @@ describe("a model that cannot be trained", () => {
       "weights as a pickle",
       (directory) => rename(join(directory, "model.safetensors"), join(directory, "pytorch_model.bin")),
       /variant has its weights as pytorch_model\.bin.*safe_serialization=True/,
+    ],
+    [
+      "an index that leaves the directory",
+      async (directory) => {
+        await rename(join(directory, "model.safetensors"), home.path("outside.safetensors"));
+        const index = JSON.stringify({ weight_map: { "model.norm.weight": "../outside.safetensors" } });
+        await writeFile(join(directory, "model.safetensors.index.json"), index);
+      },
+      /index\.json names the file "\.\.\/outside\.safetensors", which is not in the model directory; use/,
+    ],
+    [
+      "weights that are a link to somewhere else",
+      async (directory) => {
+        await rm(join(directory, "model.safetensors"));
+        await symlink(home.path("model", "model.safetensors"), join(directory, "model.safetensors"));
+      },
+      /variant\/model\.safetensors is a link that leads out of the model directory, to .*; put the file itself/,
+    ],
+    [
+      "one flipped bit in the header of the weights",
+      async (directory) => {
+        const bytes = await readFile(join(directory, "model.safetensors"));
+        bytes[40]! ^= 4;
+        await writeFile(join(directory, "model.safetensors"), bytes);
+      },
+      /variant\/model\.safetensors cannot be used: .*\. Copy or download it again\./,
+    ],
+    [
+      "a billion layers",
+      config({ num_hidden_layers: 1e9 }),
+      /variant\/config\.json does not describe a Llama model that can be trained: num_hidden_layers: .*; use the file/,
+    ],
+    [
+      "other sizes than the weights",
+      config({ intermediate_size: 33 }),
+      /gate_proj\.weight in .*variant has shape \[\d+, \d+\] where config\.json asks for \[33, \d+\]; use the files/,
     ],
     ["no tokenizer.json", remove("tokenizer.json"), /variant has no tokenizer\.json; export it with/],
     [

@@ -34,8 +34,8 @@ export function describeModel(content: unknown, path: string): ModelDescription 
   const found = named[0] ?? modelTypes.get(object["model_type"]);
   const describe = found === undefined ? undefined : architectures.get(found);
   if (!describe) {
-    const what = found === undefined ? "names no architecture" : `names the architecture ${JSON.stringify(found)}`;
     const known = [...architectures.keys()].join(", ");
+    const what = named[0] === undefined ? unnamed(content, object) : `names the architecture ${quote(named[0])}`;
     throw new CoordError("MODEL_INVALID", `${path} ${what}; supported: ${known}. Choose a model of such a kind.`);
   }
   if (object["quantization_config"]) {
@@ -46,3 +46,11 @@ export function describeModel(content: unknown, path: string): ModelDescription 
   }
   return describe(content, path);
 }
+
+function unnamed(content: unknown, object: Readonly<Record<string, unknown>>): string {
+  if (content !== object || Array.isArray(content)) return "does not hold a JSON object";
+  const type = object["model_type"];
+  return type === undefined ? "names no architecture" : `names the model_type ${quote(type)}`;
+}
+
+const quote = (value: unknown) => JSON.stringify(value).slice(0, 100);

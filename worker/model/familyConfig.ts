@@ -1,7 +1,12 @@
 import { z } from "zod";
 import { CoordError } from "../../shared/errors.ts";
 
-export const size = z.int().positive();
+/** A size of a model. The limits are far above any model's, and keep a nonsensical file from taking all memory. */
+export const size = z
+  .int()
+  .positive()
+  .max(2 ** 24);
+export const layerCount = z.int().positive().max(1000);
 
 /** Checks the content of a config.json; `path` and `family` are for the message. Throws CoordError MODEL_INVALID. */
 export function parseFamilyConfig<Config>(
@@ -18,7 +23,7 @@ export function parseFamilyConfig<Config>(
 export function unsupported(path: string, family: string, problem: string): CoordError {
   return new CoordError(
     "MODEL_INVALID",
-    `${path} does not describe a ${family} model that can be trained: ${problem}.`,
+    `${path} does not describe a ${family} model that can be trained: ${problem}; use the file that belongs to the model.`,
   );
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
-import { headDimOf, parseFamilyConfig, size } from "./familyConfig.ts";
+import { headDimOf, layerCount, parseFamilyConfig, size } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
 import { attention, attentionMask, layerNorm } from "./layers.ts";
 import { add, gatherRows, input, slice } from "./operations.ts";
@@ -13,7 +13,7 @@ const schema = z.looseObject({
   vocab_size: size,
   n_positions: size.default(1024),
   n_embd: size,
-  n_layer: size,
+  n_layer: layerCount,
   n_head: size,
   n_inner: size.nullish(),
   activation_function: activationSchema.default("gelu_new"),

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
-import { headDimOf, parseFamilyConfig, size, unsupported } from "./familyConfig.ts";
+import { headDimOf, layerCount, parseFamilyConfig, size, unsupported } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
 import { attention, attentionMask, layerNorm, rotaryInputs } from "./layers.ts";
 import { add, gatherRows, input, reshape, slice } from "./operations.ts";
@@ -14,7 +14,7 @@ const schema = z.looseObject({
   vocab_size: size,
   hidden_size: size,
   intermediate_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: layerCount,
   num_attention_heads: size,
   hidden_act: activationSchema.default("gelu"),
   rotary_pct: z.number().positive().max(1).default(0.25),

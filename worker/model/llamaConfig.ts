@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseFamilyConfig, size, unsupported } from "./familyConfig.ts";
+import { layerCount, parseFamilyConfig, size, unsupported } from "./familyConfig.ts";
 import { inverseFrequencies, rotarySchema } from "./rotary.ts";
 
 /** The families that are Llama with small differences. */
@@ -10,7 +10,7 @@ const schema = z.looseObject({
   vocab_size: size,
   hidden_size: size,
   intermediate_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: layerCount,
   num_attention_heads: size,
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),

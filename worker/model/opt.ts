@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { activate, activationSchema } from "./activations.ts";
 import { type GraphWriter, inputNames, type ModelDescription } from "./description.ts";
-import { headDimOf, parseFamilyConfig, size } from "./familyConfig.ts";
+import { headDimOf, layerCount, parseFamilyConfig, size } from "./familyConfig.ts";
 import type { Tensor } from "./graph.ts";
 import { attention, attentionMask, layerNorm } from "./layers.ts";
 import { add, gatherRows, input } from "./operations.ts";
@@ -12,7 +12,7 @@ const family = "OPT";
 const schema = z.looseObject({
   vocab_size: size,
   hidden_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: layerCount,
   num_attention_heads: size,
   ffn_dim: size,
   max_position_embeddings: size.default(2048),

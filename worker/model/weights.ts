@@ -31,7 +31,9 @@ export async function readModelConfig(directory: string): Promise<{ content: unk
     );
   }
   if (!(await isPresent(path))) {
-    throw invalid(`${directory} has no config.json, so it is not a HuggingFace-format model directory`);
+    throw invalid(
+      `${directory} has no config.json, so it is not a HuggingFace-format model directory; name the directory that has it`,
+    );
   }
   return { content: await readModelJson(path), path };
 }
@@ -93,11 +95,13 @@ function check(
     const found = find(name)!;
     if (found.shape.join() !== shape.join()) {
       throw invalid(
-        `${name} in ${directory} has shape [${found.shape.join(", ")}] where config.json asks for [${shape.join(", ")}]`,
+        `${name} in ${directory} has shape [${found.shape.join(", ")}] where config.json asks for [${shape.join(", ")}]; use the files that belong together`,
       );
     }
     if (!["F32", "F16", "BF16"].includes(found.dtype)) {
-      throw invalid(`${name} in ${directory} has dtype ${found.dtype}; F32, F16 and BF16 can be trained on`);
+      throw invalid(
+        `${name} in ${directory} has dtype ${found.dtype}; F32, F16 and BF16 can be trained on: save the model in one of these`,
+      );
     }
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -81,11 +81,17 @@ async function writeBf16() {
 describe("the weights of a model directory", () => {
   it("give the same gradient from one file, from shards and through links such as HuggingFace's cache has", async () => {
     const expected = await compute();
-    const linked = await mkdtemp(join(tmpdir(), "coord-links-"));
-    await symlink(file("config.json"), join(linked, "config.json"));
-    await symlink(file("model.safetensors"), join(linked, "model.safetensors"));
-    expect(await compute(tinyLora, linked)).toEqual(expected);
-    await rm(linked, { recursive: true });
+    const cache = await mkdtemp(join(tmpdir(), "coord-cache-"));
+    const blobs = join(cache, "models--owner--name", "blobs");
+    const snapshot = join(cache, "models--owner--name", "snapshots", "0123");
+    await mkdir(blobs, { recursive: true });
+    await mkdir(snapshot, { recursive: true });
+    for (const name of ["config.json", "model.safetensors"]) {
+      await copyFile(file(name), join(blobs, `hash-of-${name}`));
+      await symlink(`../../blobs/hash-of-${name}`, join(snapshot, name));
+    }
+    expect(await compute(tinyLora, snapshot)).toEqual(expected);
+    await rm(cache, { recursive: true });
     await shard((index) => `part${index}`);
     expect(await compute()).toEqual(expected);
     await mkdir(file("elsewhere"));
