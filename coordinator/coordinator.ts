@@ -21,7 +21,7 @@ import type { GenerationFile } from "./generationFile.ts";
 import { RunAgents } from "./launch/runAgents.ts";
 import type { EventLog } from "./observe/eventLog.ts";
 import { readStepFigures } from "./observe/readMetrics.ts";
-import { RunMonitor } from "./observe/runMonitor.ts";
+import { type LiveSettings, RunMonitor } from "./observe/runMonitor.ts";
 import type { CoordinatorServer } from "./server.ts";
 import { findStart } from "./startingPoint.ts";
 import { Training } from "./training.ts";
@@ -51,6 +51,8 @@ export interface CoordinatorContext {
   readonly terminated: AbortSignal;
   /** Attempts that earlier coordinators of this run have used. */
   readonly firstAttempt: number;
+  /** Keeps a setting that was changed while the run goes on, for the next coordinator. */
+  keep(change: Partial<RunConfig>): void;
 }
 
 /** How a run ended. */
@@ -78,10 +80,12 @@ export class Coordinator {
   #training: Training | undefined;
   #regions: SharedRegions | undefined;
   #adapter = "";
+  #saveSteps: number;
 
   constructor(context: CoordinatorContext) {
     this.#context = context;
     const { config, events, runId } = context;
+    this.#saveSteps = config.saveSteps;
     this.#store = new LocalCheckpointStore(config.output, {
       saveTotalLimit: config.saveTotalLimit,
       saveMilestoneSteps: config.saveMilestoneSteps,
@@ -94,6 +98,8 @@ export class Coordinator {
       clock: this.#clock,
       events,
       onStop: (now) => this.#stop(now),
+      onSave: () => this.#training?.session.requestSave(),
+      onSet: (change) => this.#change(change),
     });
     this.#agents = new RunAgents({ ...context, onFailure: (error) => this.#failed.reject(error) });
     this.monitor.places = this.#agents.pool.places;
@@ -192,6 +198,7 @@ export class Coordinator {
         nextGeneration: () => generations.next(),
       });
       this.#training = training;
+      training.saveSteps = this.#saveSteps;
       training.failed.promise.catch((thrown: unknown) => this.#failed.reject(thrown));
       if (start.step < maxSteps) await this.#runWorkers(training);
       await training.settle();
@@ -225,6 +232,19 @@ export class Coordinator {
     if (!now && this.#training) this.#training.stop();
     else if (this.#context.terminated.aborted) this.#stopNow.abort(this.#context.terminated.reason);
     else this.#stopNow.abort(new CoordError("STOPPED", "Stopped by the user."));
+  }
+
+  /** Carries out `coord set`; what changes for good is kept for the run's next coordinator. */
+  #change({ logLevel, saveSteps }: LiveSettings) {
+    const { events, keep, logger } = this.#context;
+    if (logLevel !== undefined) logger.level = logLevel;
+    if (saveSteps !== undefined) {
+      this.#saveSteps = saveSteps;
+      if (this.#training) this.#training.saveSteps = saveSteps;
+      keep({ saveSteps });
+      events.add("state", `A checkpoint is due every ${saveSteps} steps from now on.`, { saveSteps });
+    }
+    return { logLevel: logger.level, saveSteps: this.#saveSteps };
   }
 
   #completed(): RunOutcome {

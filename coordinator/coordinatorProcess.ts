@@ -91,6 +91,7 @@ async function serve(
     generations: new GenerationFile(paths.generation),
     terminated,
     firstAttempt: await usedAttempts(paths.logs),
+    keep: (change) => void keepChange(directory, change, logger),
   });
   // From here on other commands find the run.
   await directory.writeCoordinator({ address, process: identity });
@@ -107,6 +108,15 @@ async function serve(
   events.close();
   await removeProcessRecord(record);
   return outcome;
+}
+
+async function keepChange(directory: RunDirectory, change: Partial<RunConfig>, logger: Logger): Promise<void> {
+  try {
+    const run = await directory.readRun();
+    if (run) await directory.writeRun({ ...run, config: { ...run.config, ...change } });
+  } catch (thrown) {
+    logger.warn({ reason: toCoordError(thrown).message }, "the change holds until the coordinator ends");
+  }
 }
 
 /** Leaves the result, and nothing else where a run has failed before it came to anything. */

@@ -69,12 +69,15 @@ export class Training {
   readonly #exchange: StateExchange;
   readonly #collective: Collective;
   readonly #meter: StepMeter;
+  /** May change while training goes on. */
+  saveSteps: number;
   #stopping = false;
   #lastState: TrainingState | undefined;
 
   constructor(options: TrainingOptions) {
     this.#options = options;
     const { config, plan, runId, slots, start } = options;
+    this.saveSteps = config.saveSteps;
     this.log = new TrainingLog(start.trainerState, config.loggingSteps);
     this.#meter = new StepMeter(options.maxSteps, start.trainerState.num_input_tokens_seen);
     this.#lastState = start.state;
@@ -133,7 +136,11 @@ export class Training {
     options.monitor.session = this.session;
     options.server.add(
       MembershipService,
-      membershipHandlers(this.session, (error) => this.failed.reject(error)),
+      membershipHandlers(
+        this.session,
+        (error) => this.failed.reject(error),
+        () => options.monitor.logLevel,
+      ),
     );
     options.server.add(CollectiveService, this.#collective.handlers);
     options.server.add(CheckpointService, this.#exchange.handlers);
@@ -178,6 +185,7 @@ export class Training {
       ...this.#meter.commit(step, clock.monotonicMs(), round.inputTokens),
     };
     monitor.metrics = figures;
+    monitor.timings.commit(step, this.session.generation!.members, votes);
     this.log.step(figures);
     events.add("step", `Step ${step} of ${maxSteps}: loss ${figures.loss.toFixed(4)}.`, { ...figures });
   }
@@ -187,7 +195,7 @@ export class Training {
     const finish = step >= maxSteps;
     const every = (steps: number) => steps > 0 && step % steps === 0;
     return {
-      save: finish || every(config.saveSteps),
+      save: finish || every(this.saveSteps),
       evaluate: tokens.evaluationSize > 0 && (finish || step === 0 || every(config.evalSteps)),
       finish,
     };

@@ -1,4 +1,5 @@
 import { MembershipService, WorkerPhase } from "../shared/gen/coord/v1/membership_pb.ts";
+import type { Logger } from "../shared/log.ts";
 import { Connection, type Endpoint } from "../shared/rpc/client.ts";
 import type { Caller } from "./collective/coordinatorClient.ts";
 
@@ -20,6 +21,7 @@ export class Heartbeat {
   constructor(
     endpoint: Endpoint,
     private readonly caller: Caller,
+    private readonly logger: Logger,
   ) {
     this.#connection = new Connection(endpoint);
     this.#membership = this.#connection.service(MembershipService);
@@ -35,7 +37,12 @@ export class Heartbeat {
         residentBytes: BigInt(process.memoryUsage.rss()),
       };
       // A missed beat is the receiver's business; a coordinator that is gone shows on the join stream.
-      this.#membership.heartbeat(request, { timeoutMs: intervalMs * 2 }).catch(() => {});
+      this.#membership.heartbeat(request, { timeoutMs: intervalMs * 2 }).then(
+        ({ logLevel }) => {
+          if (logLevel !== "") this.logger.level = logLevel;
+        },
+        () => {},
+      );
     }, intervalMs);
   }
 

@@ -57,7 +57,7 @@ class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#client = new CoordinatorClient(options.endpoint, options.caller);
-    this.#heartbeat = new Heartbeat(options.endpoint, options.caller);
+    this.#heartbeat = new Heartbeat(options.endpoint, options.caller, options.logger);
   }
 
   async run(): Promise<void> {

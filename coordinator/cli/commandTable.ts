@@ -49,6 +49,22 @@ export const commandTable: Readonly<Record<string, { describe: string; load(): P
     describe: "Stop a run after a checkpoint",
     load: async () => (await import("./commands/stop.ts")).stopCommand,
   },
+  checkpoint: {
+    describe: "Save a checkpoint now",
+    load: async () => (await import("./commands/checkpoint.ts")).checkpointCommand,
+  },
+  set: {
+    describe: "Change log level or save interval of a run that is going on",
+    load: async () => (await import("./commands/set.ts")).setCommand,
+  },
+  stragglers: {
+    describe: "Show where the time of each rank goes, and who is slow",
+    load: async () => (await import("./commands/stragglers.ts")).stragglersCommand,
+  },
+  profile: {
+    describe: "Write a trace of the next steps across all ranks",
+    load: async () => (await import("./commands/profile.ts")).profileCommand,
+  },
   init: {
     describe: "Write a commented coord.yaml",
     load: async () => (await import("./commands/init.ts")).initCommand,
@@ -68,6 +84,10 @@ export const commandTable: Readonly<Record<string, { describe: string; load(): P
   data: {
     describe: "Look at a data set, or write it in another format",
     load: async () => (await import("./commands/data.ts")).dataCommand,
+  },
+  completion: {
+    describe: "Print a completion script for bash, zsh or fish",
+    load: async () => (await import("./commands/completion.ts")).completionCommand,
   },
   coordinator: {
     describe: "Run a coordinator in the foreground, for agents started from outside",

@@ -3,6 +3,7 @@ import { nearestName } from "../../shared/config/nearestName.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type { Command, CommandContext, CommandValues } from "./command.ts";
 import { commandTable } from "./commandTable.ts";
+import { completions } from "./completions.ts";
 import { normalizeFlags } from "./normalizeFlags.ts";
 import { programVersion } from "./programVersion.ts";
 
@@ -14,6 +15,7 @@ const commonOptions: Readonly<Record<string, Options>> = {
 
 /** Runs the command that the arguments name and returns its exit code; throws CoordErrors for main to report. */
 export async function runCli(argv: readonly string[], context: CommandContext): Promise<number> {
+  if (argv[0] === "--get-completions") return print(context, (await completions(argv.slice(1), context)).join("\n"));
   const at = argv.findIndex((token) => !token.startsWith("-"));
   const name = at < 0 ? "help" : argv[at]!;
   const rest = argv.filter((_, index) => index !== at);

@@ -24,6 +24,8 @@ export interface Member extends Candidate {
   step: number;
   lastSeenMs: number;
   residentBytes: number;
+  /** When its last vote came. */
+  votedMs: number;
   /** Undefined while it is not in a generation. */
   rank: number | undefined;
   readonly assignments: AsyncQueue<Assignment>;
@@ -44,6 +46,7 @@ export function createMember(request: JoinRequest, nowMs: number): Member {
     step: Number(request.step),
     lastSeenMs: nowMs,
     residentBytes: 0,
+    votedMs: 0,
     rank: undefined,
     assignments: new AsyncQueue(),
   };

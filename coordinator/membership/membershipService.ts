@@ -3,14 +3,15 @@ import { LeaveReason, type MembershipService } from "../../shared/gen/coord/v1/m
 import type { Handlers } from "../../shared/rpc/server.ts";
 import type { TrainingSession } from "./trainingSession.ts";
 
-/** The calls of a session over gRPC. `onFailure` hears of workers that gave up for good. */
+/** The calls of a session over gRPC. Workers log at `logLevel`, or at their own where it is empty. `onFailure` hears of workers that gave up for good. */
 export function membershipHandlers(
   session: TrainingSession,
   onFailure: (error: CoordError) => void,
+  logLevel: () => string = () => "",
 ): Handlers<typeof MembershipService> {
   return {
     join: (request, { signal }) => session.join(request, signal),
-    heartbeat: async (request) => ({ generation: session.heartbeat(request) }),
+    heartbeat: async (request) => ({ generation: session.heartbeat(request), logLevel: logLevel() }),
     commitStep: (request) => session.commitStep(request),
     leave: async (request) => {
       await session.leave(request);

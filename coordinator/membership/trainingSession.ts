@@ -72,6 +72,7 @@ export class TrainingSession {
   #adopting: boolean;
   #recovering = false;
   #stopRequested = false;
+  #saveRequested = false;
   #waitingSince: number;
   /** Workers that have left because they were done. */
   readonly #finished = new Set<string>();
@@ -145,6 +146,7 @@ export class TrainingSession {
     }
     const outcome = generation.outcome;
     generation.votes.set(member.workerId, request);
+    member.votedMs = this.#options.clock.monotonicMs();
     const tally = tallyVotes(generation.members, generation.votes);
     switch (tally.kind) {
       case "pending":
@@ -225,6 +227,11 @@ export class TrainingSession {
     this.#stopRequested = true;
   }
 
+  /** Asks for a checkpoint after the step in work. */
+  requestSave(): void {
+    this.#saveRequested = true;
+  }
+
   /** Ends every membership, for good. */
   close(error: CoordError): void {
     this.#abandon(error);
@@ -236,7 +243,9 @@ export class TrainingSession {
     failpoint("round-complete", step, "coordinator");
     this.#step = step;
     this.#options.events.onCommit(step, votes);
-    this.#due = this.#withStop(this.#options.events.duesAt(step));
+    const dues = this.#options.events.duesAt(step);
+    this.#due = this.#withStop({ ...dues, save: dues.save || this.#saveRequested });
+    this.#saveRequested = false;
     for (const member of generation.members) {
       member.heldSteps = [step];
       member.step = step;

@@ -17,10 +17,12 @@ export interface EventData {
   readonly lastLines?: string;
   /** "error": the file that holds all of them. */
   readonly log?: string;
+  /** "error", "warning": code of the error catalogue. */
+  readonly code?: string;
 }
 
 const numberFields = ["step", "loss", "learningRate", "done", "total"] as const;
-const textFields = ["path", "worker", "lastLines", "log"] as const;
+const textFields = ["path", "worker", "lastLines", "log", "code"] as const;
 
 /** Reads an event's figures; what is not JSON or not of the expected type is left out. */
 export function parseEventData(json: string): EventData {

@@ -2,6 +2,7 @@ import type { RunStatus } from "../../shared/gen/coord/v1/run_pb.ts";
 import { formatCount, formatDuration, formatLoss, formatRate } from "./format.ts";
 import { styleState } from "./renderProgress.ts";
 import { runStateName } from "./runStateName.ts";
+import type { RankTimes } from "./stragglers.ts";
 import { createStyle } from "./style.ts";
 import { textWidth } from "./textWidth.ts";
 
@@ -34,6 +35,10 @@ export interface StatusDocument {
     readonly silentMs: number;
     readonly restarts: number;
     readonly residentBytes: number;
+    /** Moving means in milliseconds; null before the first step. */
+    readonly times: RankTimes | null;
+    /** Why the others wait for it; null when they do not. */
+    readonly straggling: string | null;
   }[];
 }
 
@@ -68,8 +73,14 @@ export function statusDocument(status: RunStatus): StatusDocument {
       silentMs: Number(worker.silentMs),
       restarts: worker.restarts,
       residentBytes: Number(worker.residentBytes),
+      times: worker.times === undefined ? null : timesOf(worker.times),
+      straggling: worker.straggling === "" ? null : worker.straggling,
     })),
   };
+}
+
+function timesOf({ computeMs, dataMs, reduceMs, updateMs, waitMs }: RankTimes): RankTimes {
+  return { dataMs, computeMs, waitMs, reduceMs, updateMs };
 }
 
 /** `coord status` for people. */
@@ -89,6 +100,9 @@ export function renderStatus(status: StatusDocument, color: boolean): string[] {
   if (status.checkpoint !== null) add("checkpoint", status.checkpoint);
   if (status.adapter !== null) add("adapter", status.adapter);
   if (status.workers.length > 0) lines.push("", ...workerTable(status.workers));
+  for (const { rank, straggling } of status.workers) {
+    if (straggling !== null) lines.push(style.yellow(`rank ${rank} keeps the others waiting: ${straggling}`));
+  }
   return lines;
 }
 

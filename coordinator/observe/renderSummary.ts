@@ -58,7 +58,7 @@ function rate({ tokensPerSecond }: ViewModel): string {
 
 /** The root cause of a failure: what, who, the last lines it wrote, and the file with the rest. */
 function renderFailure({ failure, reason }: ViewModel, style: Style, logs: string): string[] {
-  const lines = ["", `${style.red(style.bold("The run failed:"))} ${failure?.message ?? reason}`];
+  const lines = ["", `${style.red(style.bold("Root cause (first observed failure):"))} ${failure?.message ?? reason}`];
   if (failure?.worker !== undefined) lines.push(`  ${style.dim("worker".padEnd(nameColumns))}${failure.worker}`);
   for (const line of failure?.lastLines?.trimEnd().split("\n") ?? []) {
     lines.push(`  ${style.dim("│")} ${parseLogLine("", line, 0).text}`);

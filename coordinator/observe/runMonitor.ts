@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { AsyncQueue } from "../../shared/asyncQueue.ts";
 import type { Clock } from "../../shared/clock.ts";
+import { CoordError } from "../../shared/errors.ts";
 import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { type RunService, RunState, type RunStatusSchema } from "../../shared/gen/coord/v1/run_pb.ts";
 import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
@@ -9,6 +10,10 @@ import type { Member } from "../membership/member.ts";
 import type { TrainingSession } from "../membership/trainingSession.ts";
 import type { EventLog, RunEvent } from "./eventLog.ts";
 import type { StepFigures } from "./stepMeter.ts";
+import { type ProfiledStep, StepTimings } from "./stepTimings.ts";
+
+/** Steps that one question follows at most. */
+const mostProfiledSteps = 10_000;
 
 type Status = MessageInitShape<typeof RunStatusSchema>;
 
@@ -19,6 +24,15 @@ export interface MonitorOptions {
   readonly clock: Clock;
   readonly events: EventLog;
   onStop(now: boolean): void;
+  onSave(): void;
+  /** Returns what is in force now. */
+  onSet(change: LiveSettings): { readonly saveSteps: number; readonly logLevel: string };
+}
+
+/** What may change while a run goes on; undefined for what shall stay. */
+export interface LiveSettings {
+  readonly saveSteps?: number | undefined;
+  readonly logLevel?: string | undefined;
 }
 
 /** Knows where a run stands, and tells those who ask or follow. */
@@ -30,7 +44,24 @@ export class RunMonitor {
       this.options.onStop(request.now);
       return {};
     },
+    saveCheckpoint: async () => {
+      if (!this.session)
+        throw new CoordError("INVALID_REQUEST", "Training has not begun: there is nothing to save yet.");
+      this.options.onSave();
+      return { step: BigInt(this.session.step) };
+    },
+    set: async ({ logLevel, saveSteps }) => {
+      if (logLevel !== undefined && !logLevels.includes(logLevel)) {
+        throw new CoordError("INVALID_REQUEST", `The log level must be one of ${logLevels.join(", ")}.`);
+      }
+      this.logLevel = logLevel ?? this.logLevel;
+      return this.options.onSet({ logLevel, saveSteps });
+    },
+    profile: ({ steps }, context) => this.#profile(steps, context),
   };
+  readonly timings = new StepTimings();
+  /** That workers shall log at; empty for their own. */
+  logLevel = "";
   #state = RunState.PREPARING;
   #reason = "";
   readonly #ended = new AbortController();
@@ -89,6 +120,7 @@ export class RunMonitor {
     const known = { nodeRank, localRank, restarts };
     if (!member)
       return { ...known, state: this.session?.hasFinished(`${nodeRank}/${localRank}`) ? "left" : "starting" };
+    const times = this.timings.times(member.workerId);
     return {
       ...known,
       ...(member.rank === undefined ? {} : { rank: member.rank }),
@@ -98,11 +130,31 @@ export class RunMonitor {
       step: BigInt(member.step),
       silentMs: BigInt(Math.round(this.#silence(member))),
       residentBytes: BigInt(member.residentBytes),
+      straggling: this.timings.straggling(member.workerId),
+      ...(times ? { times } : {}),
     };
   }
 
   #silence(member: Member): number {
     return this.options.clock.monotonicMs() - member.lastSeenMs;
+  }
+
+  async *#profile(steps: number, { signal }: CallContext) {
+    const queue = new AsyncQueue<ProfiledStep>();
+    const unfollow = this.timings.follow((step) => queue.push(step));
+    const end = () => queue.end();
+    for (const ending of [signal, this.#ended.signal]) ending.addEventListener("abort", end, { once: true });
+    try {
+      let left = Math.min(steps, mostProfiledSteps);
+      if (left === 0 || this.#ended.signal.aborted) return;
+      for await (const { spans, step } of queue) {
+        yield { step: BigInt(step), spans: [...spans] };
+        if (--left === 0) return;
+      }
+    } finally {
+      unfollow();
+      for (const ending of [signal, this.#ended.signal]) ending.removeEventListener("abort", end);
+    }
   }
 
   async *#watch(from: number, { signal }: CallContext) {
@@ -133,6 +185,9 @@ export class RunMonitor {
     }
   }
 }
+
+/** What `coord set --log-level` takes. */
+export const logLevels: readonly string[] = ["trace", "debug", "info", "warn", "error"];
 
 const phaseNames: Record<WorkerPhase, string> = {
   [WorkerPhase.UNSPECIFIED]: "starting",

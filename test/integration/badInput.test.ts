@@ -64,7 +64,7 @@ async function expectLaunchFailed(args: readonly string[], exitCode: number, mes
   const run = (await runs()).find((name) => !before.has(name))!;
   expect(result.stderr).toBe("");
   expect(result.stdout.match(new RegExp(message, "g"))).toHaveLength(1);
-  expect(result.stdout).toMatch(new RegExp(`^The run failed: .*${message.source}`, "m"));
+  expect(result.stdout).toMatch(new RegExp(`^Root cause \\(first observed failure\\): .*${message.source}`, "m"));
   expect(result.stdout).not.toMatch(/^\s*at |"level":/m);
   expect(result.exitCode).toBe(exitCode);
   expect(await home.json(["status", run])).toMatchObject({ state: "failed", exitCode });
@@ -446,7 +446,7 @@ describe.skipIf(disk === undefined)("a full disk (skipped where this user may no
     expect(result.stderr).toBe("");
     expect(result.exitCode).toBe(1);
     expect(result.stdout).toMatch(
-      /^The run failed: checkpoint-3 needs \d+ bytes.*\d+ bytes are free at .*disk\/out: free space/m,
+      /^Root cause \(first observed failure\): checkpoint-3 needs \d+ bytes.*\d+ bytes are free at .*disk\/out: free space/m,
     );
     expect(result.stdout.match(/checkpoint-3 needs/g)).toHaveLength(1);
     expect(result.stdout).not.toMatch(/^\s*at |"level":/m);

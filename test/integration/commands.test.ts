@@ -60,7 +60,7 @@ describe("attach", () => {
     const { exitCode, stdout } = await coord(["attach"]);
     expect(exitCode).toBe(1);
     expect(stdout).toContain(
-      "The run failed: Rank 1 ran out of memory.\n  worker       rank 1 (node 0, pid 4711)\n  │ allocating",
+      "Root cause (first observed failure): Rank 1 ran out of memory.\n  worker       rank 1 (node 0, pid 4711)\n  │ allocating",
     );
   });
 

@@ -27,6 +27,9 @@ describe("the coordinator's server", () => {
         stops++;
         return {};
       },
+      saveCheckpoint: async () => ({ step: 0n }),
+      set: async () => ({}),
+      async *profile() {},
     });
     address = `127.0.0.1:${await server.listen("127.0.0.1", 0)}`;
   });

@@ -60,8 +60,14 @@ export class Trainer {
     const { client, config, engine, held, maxSteps, onPhase } = this.#options;
     const state = held.settle(held.committed?.step ?? 0);
     const step = state.step + 1;
-    const times = { dataMs: 0, computeMs: 0, reduceMs: 0, updateMs: 0 };
+    const spans: { name: string; durationMs: number }[] = [];
+    const times = { dataMs: 0, computeMs: 0, reduceMs: 0, updateMs: 0, spans };
     const watch = stopwatch();
+    const lap = (part: "dataMs" | "computeMs" | "reduceMs" | "updateMs", name: string) => {
+      const durationMs = watch();
+      times[part] += durationMs;
+      spans.push({ name, durationMs });
+    };
 
     const at = (point: Failpoint) => failpoint(point, step, client.caller.workerId);
 
@@ -70,9 +76,9 @@ export class Trainer {
     const uploads: Promise<void>[] = [];
     for (const slot of share.slots) {
       const microBatches = await this.#samples(step, slot, share);
-      times.dataMs += watch();
+      lap("dataMs", `data slot ${slot}`);
       const part = await this.#slotGradient(step, slot, microBatches, share.signal);
-      times.computeMs += watch();
+      lap("computeMs", `compute slot ${slot}`);
       at("gradient-computed");
       // Uploading goes on while the next slot is computed; one at a time, so that at most two gradients are held.
       await uploads.at(-1);
@@ -83,10 +89,11 @@ export class Trainer {
     this.#readAhead(step + 1, share);
     onPhase(WorkerPhase.REDUCING);
     await Promise.all(uploads);
+    lap("reduceMs", "upload");
     at("gradient-uploaded");
     const sum = await client.fetchSum(step, share);
     at("sum-downloaded");
-    times.reduceMs += watch();
+    lap("reduceMs", "reduce");
 
     const norm = l2Norm(sum.gradient, 1 / sum.loss.tokens);
     if (!Number.isFinite(norm)) {
@@ -105,7 +112,7 @@ export class Trainer {
       weightDecay: config.weightDecay,
       startStep: config.adamStartStep,
     });
-    times.updateMs += watch();
+    lap("updateMs", "update");
     at("update-computed");
     const directive = await client.membership.commitStep(
       {

@@ -1,10 +1,10 @@
-import { runLiveness } from "../../runs/runLiveness.ts";
 import { attachToRun } from "../attachToRun.ts";
+import { awaitCoordinator } from "../awaitCoordinator.ts";
 import { type Command, textValue } from "../command.ts";
-import { goesOn } from "../followedRun.ts";
 import { printStatus } from "../printStatus.ts";
 import { reachRun } from "../reachRun.ts";
 import { selectRun } from "../selectRun.ts";
+import { whileInterruptible } from "../whileInterruptible.ts";
 
 /** What happened just before is shown too, so that the reader sees where the run is. */
 const recentMs = 60_000;
@@ -18,7 +18,14 @@ export const attachCommand: Command = {
   options: {},
   async run(values, context) {
     const selected = await selectRun(textValue(values, "run"), context, "live");
-    if (!goesOn(await runLiveness(selected.directory))) return printStatus(selected, context);
+    const tell = (why: string) =>
+      void context.stdout.write(`The coordinator of run ${selected.runId} ${why} (Ctrl-C leaves) …\n`);
+    const there = await whileInterruptible(
+      context,
+      (signal) => awaitCoordinator(selected.directory, signal, tell),
+      "the coordinator answered; the run is left alone",
+    );
+    if (!there) return printStatus(selected, context);
     const { loggingSteps } = selected.run.config;
     const options = { owner: false, loggingSteps, showFromMs: Date.now() - recentMs };
     return attachToRun(await reachRun(selected), options, context);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/membership.proto.
  */
 export const file_coord_v1_membership: GenFile = /*@__PURE__*/
-  fileDesc("Chljb29yZC92MS9tZW1iZXJzaGlwLnByb3RvEghjb29yZC52MSKYAgoLSm9pblJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEhEKCW5vZGVfcmFuaxgCIAEoDRISCgpsb2NhbF9yYW5rGAMgASgNEgsKA3BpZBgEIAEoDRIMCgRob3N0GAUgASgJEhEKCWhhc19zdGF0ZRgGIAEoCBIMCgRzdGVwGAcgASgEEhQKDHBlbmRpbmdfc3RlcBgIIAEoBBIPCgdhdHRlbXB0GAkgASgNEi8KBWZhY3RzGAogAygLMiAuY29vcmQudjEuSm9pblJlcXVlc3QuRmFjdHNFbnRyeRosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi5wEKDEpvaW5SZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHJhbmsYAiABKA0SEgoKd29ybGRfc2l6ZRgDIAEoDRINCgVzbG90cxgEIAMoDRIMCgRzdGVwGAUgASgEEisKDHN0YXRlX3NvdXJjZRgGIAEoDjIVLmNvb3JkLnYxLlN0YXRlU291cmNlEhQKDHVwbG9hZF9zdGF0ZRgHIAEoCBIQCghldmFsdWF0ZRgIIAEoCBIfCgRwbGFuGAkgASgLMhEuY29vcmQudjEuUnVuUGxhbhIOCgZmaW5pc2gYCiABKAgimAEKB1J1blBsYW4SEwoLY29uZmlnX2pzb24YASABKAkSDQoFc2xvdHMYAiABKA0SEgoKZ3JvdXBfc2l6ZRgDIAEoDRIUCgxkYXRhc2V0X3NpemUYBCABKAQSFwoPZXZhbHVhdGlvbl9zaXplGAUgASgEEhEKCW1heF9zdGVwcxgGIAEoBBITCgtkYXRhc2V0X2tleRgHIAEoCSKUAQoQSGVhcnRiZWF0UmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISEgoKZ2VuZXJhdGlvbhgCIAEoBBIMCgRzdGVwGAMgASgEEiQKBXBoYXNlGAQgASgOMhUuY29vcmQudjEuV29ya2VyUGhhc2USFgoOcmVzaWRlbnRfYnl0ZXMYBSABKAQiJwoRSGVhcnRiZWF0UmVzcG9uc2USEgoKZ2VuZXJhdGlvbhgBIAEoBCLEAQoRQ29tbWl0U3RlcFJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEhIKCmdlbmVyYXRpb24YAiABKAQSDAoEc3RlcBgDIAEoBBIZChFwYXJhbWV0ZXJzX2RpZ2VzdBgEIAEoBhIVCg1sZWFybmluZ19yYXRlGAUgASgBEhUKDWdyYWRpZW50X25vcm0YBiABKAESIgoFdGltZXMYByABKAsyEy5jb29yZC52MS5TdGVwVGltZXMiVgoJU3RlcFRpbWVzEg8KB2RhdGFfbXMYASABKAESEgoKY29tcHV0ZV9tcxgCIAEoARIRCglyZWR1Y2VfbXMYAyABKAESEQoJdXBkYXRlX21zGAQgASgBIkwKEkNvbW1pdFN0ZXBSZXNwb25zZRIUCgx1cGxvYWRfc3RhdGUYASABKAgSEAoIZXZhbHVhdGUYAiABKAgSDgoGZmluaXNoGAMgASgIIpABCgxMZWF2ZVJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEhIKCmdlbmVyYXRpb24YAiABKAQSJQoGcmVhc29uGAMgASgOMhUuY29vcmQudjEuTGVhdmVSZWFzb24SEgoKZXJyb3JfY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJIg8KDUxlYXZlUmVzcG9uc2UqegoLU3RhdGVTb3VyY2USHAoYU1RBVEVfU09VUkNFX1VOU1BFQ0lGSUVEEAASGwoXU1RBVEVfU09VUkNFX0lOSVRJQUxJWkUQARIVChFTVEFURV9TT1VSQ0VfS0VFUBACEhkKFVNUQVRFX1NPVVJDRV9ET1dOTE9BRBADKswBCgtXb3JrZXJQaGFzZRIcChhXT1JLRVJfUEhBU0VfVU5TUEVDSUZJRUQQABIYChRXT1JLRVJfUEhBU0VfTE9BRElORxABEhgKFFdPUktFUl9QSEFTRV9XQUlUSU5HEAISGgoWV09SS0VSX1BIQVNFX0NPTVBVVElORxADEhkKFVdPUktFUl9QSEFTRV9SRURVQ0lORxAEEhsKF1dPUktFUl9QSEFTRV9FVkFMVUFUSU5HEAUSFwoTV09SS0VSX1BIQVNFX1NBVklORxAGKnwKC0xlYXZlUmVhc29uEhwKGExFQVZFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhkKFUxFQVZFX1JFQVNPTl9GSU5JU0hFRBABEhcKE0xFQVZFX1JFQVNPTl9GQUlMRUQQAhIbChdMRUFWRV9SRUFTT05fVEVSTUlOQVRFRBADMqQCChFNZW1iZXJzaGlwU2VydmljZRI3CgRKb2luEhUuY29vcmQudjEuSm9pblJlcXVlc3QaFi5jb29yZC52MS5Kb2luUmVzcG9uc2UwARJJCglIZWFydGJlYXQSGi5jb29yZC52MS5IZWFydGJlYXRSZXF1ZXN0GhsuY29vcmQudjEuSGVhcnRiZWF0UmVzcG9uc2UiA5ACAhJMCgpDb21taXRTdGVwEhsuY29vcmQudjEuQ29tbWl0U3RlcFJlcXVlc3QaHC5jb29yZC52MS5Db21taXRTdGVwUmVzcG9uc2UiA5ACAhI9CgVMZWF2ZRIWLmNvb3JkLnYxLkxlYXZlUmVxdWVzdBoXLmNvb3JkLnYxLkxlYXZlUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_coord_v1_common]);
+  fileDesc("Chljb29yZC92MS9tZW1iZXJzaGlwLnByb3RvEghjb29yZC52MSKYAgoLSm9pblJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEhEKCW5vZGVfcmFuaxgCIAEoDRISCgpsb2NhbF9yYW5rGAMgASgNEgsKA3BpZBgEIAEoDRIMCgRob3N0GAUgASgJEhEKCWhhc19zdGF0ZRgGIAEoCBIMCgRzdGVwGAcgASgEEhQKDHBlbmRpbmdfc3RlcBgIIAEoBBIPCgdhdHRlbXB0GAkgASgNEi8KBWZhY3RzGAogAygLMiAuY29vcmQudjEuSm9pblJlcXVlc3QuRmFjdHNFbnRyeRosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi5wEKDEpvaW5SZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHJhbmsYAiABKA0SEgoKd29ybGRfc2l6ZRgDIAEoDRINCgVzbG90cxgEIAMoDRIMCgRzdGVwGAUgASgEEisKDHN0YXRlX3NvdXJjZRgGIAEoDjIVLmNvb3JkLnYxLlN0YXRlU291cmNlEhQKDHVwbG9hZF9zdGF0ZRgHIAEoCBIQCghldmFsdWF0ZRgIIAEoCBIfCgRwbGFuGAkgASgLMhEuY29vcmQudjEuUnVuUGxhbhIOCgZmaW5pc2gYCiABKAgimAEKB1J1blBsYW4SEwoLY29uZmlnX2pzb24YASABKAkSDQoFc2xvdHMYAiABKA0SEgoKZ3JvdXBfc2l6ZRgDIAEoDRIUCgxkYXRhc2V0X3NpemUYBCABKAQSFwoPZXZhbHVhdGlvbl9zaXplGAUgASgEEhEKCW1heF9zdGVwcxgGIAEoBBITCgtkYXRhc2V0X2tleRgHIAEoCSKUAQoQSGVhcnRiZWF0UmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISEgoKZ2VuZXJhdGlvbhgCIAEoBBIMCgRzdGVwGAMgASgEEiQKBXBoYXNlGAQgASgOMhUuY29vcmQudjEuV29ya2VyUGhhc2USFgoOcmVzaWRlbnRfYnl0ZXMYBSABKAQiOgoRSGVhcnRiZWF0UmVzcG9uc2USEgoKZ2VuZXJhdGlvbhgBIAEoBBIRCglsb2dfbGV2ZWwYAiABKAkixAEKEUNvbW1pdFN0ZXBSZXF1ZXN0EiAKBm1lbWJlchgBIAEoCzIQLmNvb3JkLnYxLk1lbWJlchISCgpnZW5lcmF0aW9uGAIgASgEEgwKBHN0ZXAYAyABKAQSGQoRcGFyYW1ldGVyc19kaWdlc3QYBCABKAYSFQoNbGVhcm5pbmdfcmF0ZRgFIAEoARIVCg1ncmFkaWVudF9ub3JtGAYgASgBEiIKBXRpbWVzGAcgASgLMhMuY29vcmQudjEuU3RlcFRpbWVzInkKCVN0ZXBUaW1lcxIPCgdkYXRhX21zGAEgASgBEhIKCmNvbXB1dGVfbXMYAiABKAESEQoJcmVkdWNlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoARIhCgVzcGFucxgFIAMoCzISLmNvb3JkLnYxLlN0ZXBTcGFuIi0KCFN0ZXBTcGFuEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fbXMYAiABKAIiTAoSQ29tbWl0U3RlcFJlc3BvbnNlEhQKDHVwbG9hZF9zdGF0ZRgBIAEoCBIQCghldmFsdWF0ZRgCIAEoCBIOCgZmaW5pc2gYAyABKAgikAEKDExlYXZlUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISEgoKZ2VuZXJhdGlvbhgCIAEoBBIlCgZyZWFzb24YAyABKA4yFS5jb29yZC52MS5MZWF2ZVJlYXNvbhISCgplcnJvcl9jb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkiDwoNTGVhdmVSZXNwb25zZSp6CgtTdGF0ZVNvdXJjZRIcChhTVEFURV9TT1VSQ0VfVU5TUEVDSUZJRUQQABIbChdTVEFURV9TT1VSQ0VfSU5JVElBTElaRRABEhUKEVNUQVRFX1NPVVJDRV9LRUVQEAISGQoVU1RBVEVfU09VUkNFX0RPV05MT0FEEAMqzAEKC1dvcmtlclBoYXNlEhwKGFdPUktFUl9QSEFTRV9VTlNQRUNJRklFRBAAEhgKFFdPUktFUl9QSEFTRV9MT0FESU5HEAESGAoUV09SS0VSX1BIQVNFX1dBSVRJTkcQAhIaChZXT1JLRVJfUEhBU0VfQ09NUFVUSU5HEAMSGQoVV09SS0VSX1BIQVNFX1JFRFVDSU5HEAQSGwoXV09SS0VSX1BIQVNFX0VWQUxVQVRJTkcQBRIXChNXT1JLRVJfUEhBU0VfU0FWSU5HEAYqfAoLTGVhdmVSZWFzb24SHAoYTEVBVkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASGQoVTEVBVkVfUkVBU09OX0ZJTklTSEVEEAESFwoTTEVBVkVfUkVBU09OX0ZBSUxFRBACEhsKF0xFQVZFX1JFQVNPTl9URVJNSU5BVEVEEAMypAIKEU1lbWJlcnNoaXBTZXJ2aWNlEjcKBEpvaW4SFS5jb29yZC52MS5Kb2luUmVxdWVzdBoWLmNvb3JkLnYxLkpvaW5SZXNwb25zZTABEkkKCUhlYXJ0YmVhdBIaLmNvb3JkLnYxLkhlYXJ0YmVhdFJlcXVlc3QaGy5jb29yZC52MS5IZWFydGJlYXRSZXNwb25zZSIDkAICEkwKCkNvbW1pdFN0ZXASGy5jb29yZC52MS5Db21taXRTdGVwUmVxdWVzdBocLmNvb3JkLnYxLkNvbW1pdFN0ZXBSZXNwb25zZSIDkAICEj0KBUxlYXZlEhYuY29vcmQudjEuTGVhdmVSZXF1ZXN0GhcuY29vcmQudjEuTGVhdmVSZXNwb25zZSIDkAICYgZwcm90bzM", [file_coord_v1_common]);
 
 /**
  * Asks to take part.
@@ -306,6 +306,13 @@ export type HeartbeatResponse = Message<"coord.v1.HeartbeatResponse"> & {
    * @generated from field: uint64 generation = 1;
    */
   generation: bigint;
+
+  /**
+   * Level that the worker shall log at; empty for its own.
+   *
+   * @generated from field: string log_level = 2;
+   */
+  logLevel: string;
 };
 
 /**
@@ -411,6 +418,13 @@ export type StepTimes = Message<"coord.v1.StepTimes"> & {
    * @generated from field: double update_ms = 4;
    */
   updateMs: number;
+
+  /**
+   * The same stretch by stretch, in order and without gaps; the last one ends with the vote.
+   *
+   * @generated from field: repeated coord.v1.StepSpan spans = 5;
+   */
+  spans: StepSpan[];
 };
 
 /**
@@ -419,6 +433,34 @@ export type StepTimes = Message<"coord.v1.StepTimes"> & {
  */
 export const StepTimesSchema: GenMessage<StepTimes> = /*@__PURE__*/
   messageDesc(file_coord_v1_membership, 6);
+
+/**
+ * A stretch of a step's time on one worker.
+ *
+ * @generated from message coord.v1.StepSpan
+ */
+export type StepSpan = Message<"coord.v1.StepSpan"> & {
+  /**
+   * What was done: "data slot 3", "compute slot 3", "upload", "reduce", "update".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Length in milliseconds.
+   *
+   * @generated from field: float duration_ms = 2;
+   */
+  durationMs: number;
+};
+
+/**
+ * Describes the message coord.v1.StepSpan.
+ * Use `create(StepSpanSchema)` to create a new message.
+ */
+export const StepSpanSchema: GenMessage<StepSpan> = /*@__PURE__*/
+  messageDesc(file_coord_v1_membership, 7);
 
 /**
  * All members have voted: the step is committed.
@@ -453,7 +495,7 @@ export type CommitStepResponse = Message<"coord.v1.CommitStepResponse"> & {
  * Use `create(CommitStepResponseSchema)` to create a new message.
  */
 export const CommitStepResponseSchema: GenMessage<CommitStepResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_membership, 7);
+  messageDesc(file_coord_v1_membership, 8);
 
 /**
  * A farewell.
@@ -502,7 +544,7 @@ export type LeaveRequest = Message<"coord.v1.LeaveRequest"> & {
  * Use `create(LeaveRequestSchema)` to create a new message.
  */
 export const LeaveRequestSchema: GenMessage<LeaveRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_membership, 8);
+  messageDesc(file_coord_v1_membership, 9);
 
 /**
  * Acknowledges a farewell.
@@ -517,7 +559,7 @@ export type LeaveResponse = Message<"coord.v1.LeaveResponse"> & {
  * Use `create(LeaveResponseSchema)` to create a new message.
  */
 export const LeaveResponseSchema: GenMessage<LeaveResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_membership, 9);
+  messageDesc(file_coord_v1_membership, 10);
 
 /**
  * Where a member takes parameters and optimizer state from.

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/run.proto.
  */
 export const file_coord_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChJjb29yZC92MS9ydW4ucHJvdG8SCGNvb3JkLnYxIhIKEEdldFN0YXR1c1JlcXVlc3QiOAoRR2V0U3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMuY29vcmQudjEuUnVuU3RhdHVzIrMCCglSdW5TdGF0dXMSDgoGcnVuX2lkGAEgASgJEiEKBXN0YXRlGAIgASgOMhIuY29vcmQudjEuUnVuU3RhdGUSDgoGcmVhc29uGAMgASgJEgwKBHN0ZXAYBCABKAQSEQoJbWF4X3N0ZXBzGAUgASgEEhIKCmdlbmVyYXRpb24YBiABKAQSDgoGb3V0cHV0GAcgASgJEicKB3dvcmtlcnMYCCADKAsyFi5jb29yZC52MS5Xb3JrZXJTdGF0dXMSJgoHbWV0cmljcxgJIAEoCzIVLmNvb3JkLnYxLlN0ZXBNZXRyaWNzEhIKCmNoZWNrcG9pbnQYCiABKAkSEgoKZXJyb3JfY29kZRgLIAEoCRIRCglleGl0X2NvZGUYDCABKA0SEgoKd29ybGRfc2l6ZRgNIAEoDSLGAQoMV29ya2VyU3RhdHVzEhEKBHJhbmsYASABKA1IAIgBARIRCglub2RlX3JhbmsYAiABKA0SEgoKbG9jYWxfcmFuaxgDIAEoDRILCgNwaWQYBCABKA0SDAoEaG9zdBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIMCgRzdGVwGAcgASgEEhEKCXNpbGVudF9tcxgIIAEoBBIQCghyZXN0YXJ0cxgJIAEoDRIWCg5yZXNpZGVudF9ieXRlcxgKIAEoBEIHCgVfcmFuayLkAQoLU3RlcE1ldHJpY3MSDAoEc3RlcBgBIAEoBBIMCgRsb3NzGAIgASgBEhUKDWxlYXJuaW5nX3JhdGUYAyABKAESFQoNZ3JhZGllbnRfbm9ybRgEIAEoARINCgVlcG9jaBgFIAEoARIZChF0b2tlbnNfcGVyX3NlY29uZBgGIAEoARIPCgdzdGVwX21zGAcgASgBEhMKC2V0YV9zZWNvbmRzGAggASgBEhQKDGlucHV0X3Rva2VucxgJIAEoBBIRCglyZWR1Y2VfbXMYCiABKAESEgoKY29tcHV0ZV9tcxgLIAEoASIcCgxXYXRjaFJlcXVlc3QSDAoEZnJvbRgBIAEoBCJUCg1XYXRjaFJlc3BvbnNlEh4KBWV2ZW50GAEgASgLMg8uY29vcmQudjEuRXZlbnQSIwoGc3RhdHVzGAIgASgLMhMuY29vcmQudjEuUnVuU3RhdHVzIlwKBUV2ZW50EhAKCHNlcXVlbmNlGAEgASgEEg8KB3RpbWVfbXMYAiABKAQSDAoEa2luZBgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhEKCWRhdGFfanNvbhgFIAEoCSIaCgtTdG9wUmVxdWVzdBILCgNub3cYASABKAgiDgoMU3RvcFJlc3BvbnNlKsoBCghSdW5TdGF0ZRIZChVSVU5fU1RBVEVfVU5TUEVDSUZJRUQQABIXChNSVU5fU1RBVEVfUFJFUEFSSU5HEAESFQoRUlVOX1NUQVRFX0ZPUk1JTkcQAhIWChJSVU5fU1RBVEVfVFJBSU5JTkcQAxIWChJSVU5fU1RBVEVfU1RPUFBJTkcQBBIWChJSVU5fU1RBVEVfRklOSVNIRUQQBRIVChFSVU5fU1RBVEVfU1RPUFBFRBAGEhQKEFJVTl9TVEFURV9GQUlMRUQQBzLUAQoKUnVuU2VydmljZRJJCglHZXRTdGF0dXMSGi5jb29yZC52MS5HZXRTdGF0dXNSZXF1ZXN0GhsuY29vcmQudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACARI/CgVXYXRjaBIWLmNvb3JkLnYxLldhdGNoUmVxdWVzdBoXLmNvb3JkLnYxLldhdGNoUmVzcG9uc2UiA5ACATABEjoKBFN0b3ASFS5jb29yZC52MS5TdG9wUmVxdWVzdBoWLmNvb3JkLnYxLlN0b3BSZXNwb25zZSIDkAICYgZwcm90bzM");
+  fileDesc("ChJjb29yZC92MS9ydW4ucHJvdG8SCGNvb3JkLnYxIhIKEEdldFN0YXR1c1JlcXVlc3QiOAoRR2V0U3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMuY29vcmQudjEuUnVuU3RhdHVzIrMCCglSdW5TdGF0dXMSDgoGcnVuX2lkGAEgASgJEiEKBXN0YXRlGAIgASgOMhIuY29vcmQudjEuUnVuU3RhdGUSDgoGcmVhc29uGAMgASgJEgwKBHN0ZXAYBCABKAQSEQoJbWF4X3N0ZXBzGAUgASgEEhIKCmdlbmVyYXRpb24YBiABKAQSDgoGb3V0cHV0GAcgASgJEicKB3dvcmtlcnMYCCADKAsyFi5jb29yZC52MS5Xb3JrZXJTdGF0dXMSJgoHbWV0cmljcxgJIAEoCzIVLmNvb3JkLnYxLlN0ZXBNZXRyaWNzEhIKCmNoZWNrcG9pbnQYCiABKAkSEgoKZXJyb3JfY29kZRgLIAEoCRIRCglleGl0X2NvZGUYDCABKA0SEgoKd29ybGRfc2l6ZRgNIAEoDSKAAgoMV29ya2VyU3RhdHVzEhEKBHJhbmsYASABKA1IAIgBARIRCglub2RlX3JhbmsYAiABKA0SEgoKbG9jYWxfcmFuaxgDIAEoDRILCgNwaWQYBCABKA0SDAoEaG9zdBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIMCgRzdGVwGAcgASgEEhEKCXNpbGVudF9tcxgIIAEoBBIQCghyZXN0YXJ0cxgJIAEoDRIWCg5yZXNpZGVudF9ieXRlcxgKIAEoBBIkCgV0aW1lcxgLIAEoCzIVLmNvb3JkLnYxLldvcmtlclRpbWVzEhIKCnN0cmFnZ2xpbmcYDCABKAlCBwoFX3JhbmsiaQoLV29ya2VyVGltZXMSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEg8KB3dhaXRfbXMYAyABKAESEQoJcmVkdWNlX21zGAQgASgBEhEKCXVwZGF0ZV9tcxgFIAEoASLkAQoLU3RlcE1ldHJpY3MSDAoEc3RlcBgBIAEoBBIMCgRsb3NzGAIgASgBEhUKDWxlYXJuaW5nX3JhdGUYAyABKAESFQoNZ3JhZGllbnRfbm9ybRgEIAEoARINCgVlcG9jaBgFIAEoARIZChF0b2tlbnNfcGVyX3NlY29uZBgGIAEoARIPCgdzdGVwX21zGAcgASgBEhMKC2V0YV9zZWNvbmRzGAggASgBEhQKDGlucHV0X3Rva2VucxgJIAEoBBIRCglyZWR1Y2VfbXMYCiABKAESEgoKY29tcHV0ZV9tcxgLIAEoASIcCgxXYXRjaFJlcXVlc3QSDAoEZnJvbRgBIAEoBCJUCg1XYXRjaFJlc3BvbnNlEh4KBWV2ZW50GAEgASgLMg8uY29vcmQudjEuRXZlbnQSIwoGc3RhdHVzGAIgASgLMhMuY29vcmQudjEuUnVuU3RhdHVzIlwKBUV2ZW50EhAKCHNlcXVlbmNlGAEgASgEEg8KB3RpbWVfbXMYAiABKAQSDAoEa2luZBgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhEKCWRhdGFfanNvbhgFIAEoCSIaCgtTdG9wUmVxdWVzdBILCgNub3cYASABKAgiDgoMU3RvcFJlc3BvbnNlIhcKFVNhdmVDaGVja3BvaW50UmVxdWVzdCImChZTYXZlQ2hlY2twb2ludFJlc3BvbnNlEgwKBHN0ZXAYASABKAQiWgoKU2V0UmVxdWVzdBIWCglsb2dfbGV2ZWwYASABKAlIAIgBARIXCgpzYXZlX3N0ZXBzGAIgASgNSAGIAQFCDAoKX2xvZ19sZXZlbEINCgtfc2F2ZV9zdGVwcyI0CgtTZXRSZXNwb25zZRIRCglsb2dfbGV2ZWwYASABKAkSEgoKc2F2ZV9zdGVwcxgCIAEoDSIfCg5Qcm9maWxlUmVxdWVzdBINCgVzdGVwcxgBIAEoDSJGCg9Qcm9maWxlUmVzcG9uc2USDAoEc3RlcBgBIAEoBBIlCgVzcGFucxgCIAMoCzIWLmNvb3JkLnYxLlByb2ZpbGVkU3BhbiJkCgxQcm9maWxlZFNwYW4SDAoEcmFuaxgBIAEoDRIRCglub2RlX3JhbmsYAiABKA0SDAoEbmFtZRgDIAEoCRIQCghzdGFydF9tcxgEIAEoARITCgtkdXJhdGlvbl9tcxgFIAEoASrKAQoIUnVuU3RhdGUSGQoVUlVOX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTUlVOX1NUQVRFX1BSRVBBUklORxABEhUKEVJVTl9TVEFURV9GT1JNSU5HEAISFgoSUlVOX1NUQVRFX1RSQUlOSU5HEAMSFgoSUlVOX1NUQVRFX1NUT1BQSU5HEAQSFgoSUlVOX1NUQVRFX0ZJTklTSEVEEAUSFQoRUlVOX1NUQVRFX1NUT1BQRUQQBhIUChBSVU5fU1RBVEVfRkFJTEVEEAcyrgMKClJ1blNlcnZpY2USSQoJR2V0U3RhdHVzEhouY29vcmQudjEuR2V0U3RhdHVzUmVxdWVzdBobLmNvb3JkLnYxLkdldFN0YXR1c1Jlc3BvbnNlIgOQAgESPwoFV2F0Y2gSFi5jb29yZC52MS5XYXRjaFJlcXVlc3QaFy5jb29yZC52MS5XYXRjaFJlc3BvbnNlIgOQAgEwARI6CgRTdG9wEhUuY29vcmQudjEuU3RvcFJlcXVlc3QaFi5jb29yZC52MS5TdG9wUmVzcG9uc2UiA5ACAhJYCg5TYXZlQ2hlY2twb2ludBIfLmNvb3JkLnYxLlNhdmVDaGVja3BvaW50UmVxdWVzdBogLmNvb3JkLnYxLlNhdmVDaGVja3BvaW50UmVzcG9uc2UiA5ACAhI3CgNTZXQSFC5jb29yZC52MS5TZXRSZXF1ZXN0GhUuY29vcmQudjEuU2V0UmVzcG9uc2UiA5ACAhJFCgdQcm9maWxlEhguY29vcmQudjEuUHJvZmlsZVJlcXVlc3QaGS5jb29yZC52MS5Qcm9maWxlUmVzcG9uc2UiA5ACATABYgZwcm90bzM");
 
 /**
  * Asks for the state.
@@ -228,6 +228,20 @@ export type WorkerStatus = Message<"coord.v1.WorkerStatus"> & {
    * @generated from field: uint64 resident_bytes = 10;
    */
   residentBytes: bigint;
+
+  /**
+   * Where its time goes; absent before its first step.
+   *
+   * @generated from field: coord.v1.WorkerTimes times = 11;
+   */
+  times?: WorkerTimes | undefined;
+
+  /**
+   * Why the others wait for this worker; empty when they do not.
+   *
+   * @generated from field: string straggling = 12;
+   */
+  straggling: string;
 };
 
 /**
@@ -236,6 +250,55 @@ export type WorkerStatus = Message<"coord.v1.WorkerStatus"> & {
  */
 export const WorkerStatusSchema: GenMessage<WorkerStatus> = /*@__PURE__*/
   messageDesc(file_coord_v1_run, 3);
+
+/**
+ * Where the time of a worker's steps goes: moving means over the last steps, in milliseconds.
+ *
+ * @generated from message coord.v1.WorkerTimes
+ */
+export type WorkerTimes = Message<"coord.v1.WorkerTimes"> & {
+  /**
+   * Waiting for samples.
+   *
+   * @generated from field: double data_ms = 1;
+   */
+  dataMs: number;
+
+  /**
+   * Forward and backward passes.
+   *
+   * @generated from field: double compute_ms = 2;
+   */
+  computeMs: number;
+
+  /**
+   * Waiting for slower workers.
+   *
+   * @generated from field: double wait_ms = 3;
+   */
+  waitMs: number;
+
+  /**
+   * Exchanging gradients, without the wait.
+   *
+   * @generated from field: double reduce_ms = 4;
+   */
+  reduceMs: number;
+
+  /**
+   * Clipping and optimizer update.
+   *
+   * @generated from field: double update_ms = 5;
+   */
+  updateMs: number;
+};
+
+/**
+ * Describes the message coord.v1.WorkerTimes.
+ * Use `create(WorkerTimesSchema)` to create a new message.
+ */
+export const WorkerTimesSchema: GenMessage<WorkerTimes> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 4);
 
 /**
  * Figures of one committed step.
@@ -326,7 +389,7 @@ export type StepMetrics = Message<"coord.v1.StepMetrics"> & {
  * Use `create(StepMetricsSchema)` to create a new message.
  */
 export const StepMetricsSchema: GenMessage<StepMetrics> = /*@__PURE__*/
-  messageDesc(file_coord_v1_run, 4);
+  messageDesc(file_coord_v1_run, 5);
 
 /**
  * Asks to follow a run.
@@ -347,7 +410,7 @@ export type WatchRequest = Message<"coord.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_run, 5);
+  messageDesc(file_coord_v1_run, 6);
 
 /**
  * One event, with the state after it.
@@ -375,7 +438,7 @@ export type WatchResponse = Message<"coord.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_run, 6);
+  messageDesc(file_coord_v1_run, 7);
 
 /**
  * Something that happened.
@@ -424,7 +487,7 @@ export type Event = Message<"coord.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_coord_v1_run, 7);
+  messageDesc(file_coord_v1_run, 8);
 
 /**
  * Asks to stop.
@@ -445,7 +508,7 @@ export type StopRequest = Message<"coord.v1.StopRequest"> & {
  * Use `create(StopRequestSchema)` to create a new message.
  */
 export const StopRequestSchema: GenMessage<StopRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_run, 8);
+  messageDesc(file_coord_v1_run, 9);
 
 /**
  * Acknowledges the wish.
@@ -460,7 +523,197 @@ export type StopResponse = Message<"coord.v1.StopResponse"> & {
  * Use `create(StopResponseSchema)` to create a new message.
  */
 export const StopResponseSchema: GenMessage<StopResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_run, 9);
+  messageDesc(file_coord_v1_run, 10);
+
+/**
+ * Asks for a checkpoint.
+ *
+ * @generated from message coord.v1.SaveCheckpointRequest
+ */
+export type SaveCheckpointRequest = Message<"coord.v1.SaveCheckpointRequest"> & {
+};
+
+/**
+ * Describes the message coord.v1.SaveCheckpointRequest.
+ * Use `create(SaveCheckpointRequestSchema)` to create a new message.
+ */
+export const SaveCheckpointRequestSchema: GenMessage<SaveCheckpointRequest> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 11);
+
+/**
+ * Acknowledges the wish.
+ *
+ * @generated from message coord.v1.SaveCheckpointResponse
+ */
+export type SaveCheckpointResponse = Message<"coord.v1.SaveCheckpointResponse"> & {
+  /**
+   * Steps committed when it was asked for: the checkpoint is that of a later step.
+   *
+   * @generated from field: uint64 step = 1;
+   */
+  step: bigint;
+};
+
+/**
+ * Describes the message coord.v1.SaveCheckpointResponse.
+ * Use `create(SaveCheckpointResponseSchema)` to create a new message.
+ */
+export const SaveCheckpointResponseSchema: GenMessage<SaveCheckpointResponse> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 12);
+
+/**
+ * New values; what is absent stays.
+ *
+ * @generated from message coord.v1.SetRequest
+ */
+export type SetRequest = Message<"coord.v1.SetRequest"> & {
+  /**
+   * "trace", "debug", "info", "warn" or "error", for the coordinator and its workers.
+   *
+   * @generated from field: optional string log_level = 1;
+   */
+  logLevel?: string | undefined;
+
+  /**
+   * Steps between checkpoints; 0 for the last one only.
+   *
+   * @generated from field: optional uint32 save_steps = 2;
+   */
+  saveSteps?: number | undefined;
+};
+
+/**
+ * Describes the message coord.v1.SetRequest.
+ * Use `create(SetRequestSchema)` to create a new message.
+ */
+export const SetRequestSchema: GenMessage<SetRequest> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 13);
+
+/**
+ * What is in force now.
+ *
+ * @generated from message coord.v1.SetResponse
+ */
+export type SetResponse = Message<"coord.v1.SetResponse"> & {
+  /**
+   * The coordinator's level.
+   *
+   * @generated from field: string log_level = 1;
+   */
+  logLevel: string;
+
+  /**
+   * Steps between checkpoints.
+   *
+   * @generated from field: uint32 save_steps = 2;
+   */
+  saveSteps: number;
+};
+
+/**
+ * Describes the message coord.v1.SetResponse.
+ * Use `create(SetResponseSchema)` to create a new message.
+ */
+export const SetResponseSchema: GenMessage<SetResponse> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 14);
+
+/**
+ * Asks where time goes.
+ *
+ * @generated from message coord.v1.ProfileRequest
+ */
+export type ProfileRequest = Message<"coord.v1.ProfileRequest"> & {
+  /**
+   * Number of steps to follow.
+   *
+   * @generated from field: uint32 steps = 1;
+   */
+  steps: number;
+};
+
+/**
+ * Describes the message coord.v1.ProfileRequest.
+ * Use `create(ProfileRequestSchema)` to create a new message.
+ */
+export const ProfileRequestSchema: GenMessage<ProfileRequest> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 15);
+
+/**
+ * One committed step.
+ *
+ * @generated from message coord.v1.ProfileResponse
+ */
+export type ProfileResponse = Message<"coord.v1.ProfileResponse"> & {
+  /**
+   * The step.
+   *
+   * @generated from field: uint64 step = 1;
+   */
+  step: bigint;
+
+  /**
+   * What each rank did in it.
+   *
+   * @generated from field: repeated coord.v1.ProfiledSpan spans = 2;
+   */
+  spans: ProfiledSpan[];
+};
+
+/**
+ * Describes the message coord.v1.ProfileResponse.
+ * Use `create(ProfileResponseSchema)` to create a new message.
+ */
+export const ProfileResponseSchema: GenMessage<ProfileResponse> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 16);
+
+/**
+ * A stretch of one rank's time.
+ *
+ * @generated from message coord.v1.ProfiledSpan
+ */
+export type ProfiledSpan = Message<"coord.v1.ProfiledSpan"> & {
+  /**
+   * The rank.
+   *
+   * @generated from field: uint32 rank = 1;
+   */
+  rank: number;
+
+  /**
+   * Index of its node.
+   *
+   * @generated from field: uint32 node_rank = 2;
+   */
+  nodeRank: number;
+
+  /**
+   * What it did: "data slot 3", "compute slot 3", "upload", "reduce", "update".
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * Beginning, in milliseconds of the coordinator's monotonic clock.
+   *
+   * @generated from field: double start_ms = 4;
+   */
+  startMs: number;
+
+  /**
+   * Length in milliseconds.
+   *
+   * @generated from field: double duration_ms = 5;
+   */
+  durationMs: number;
+};
+
+/**
+ * Describes the message coord.v1.ProfiledSpan.
+ * Use `create(ProfiledSpanSchema)` to create a new message.
+ */
+export const ProfiledSpanSchema: GenMessage<ProfiledSpan> = /*@__PURE__*/
+  messageDesc(file_coord_v1_run, 17);
 
 /**
  * Where a run stands.
@@ -566,6 +819,36 @@ export const RunService: GenService<{
     methodKind: "unary";
     input: typeof StopRequestSchema;
     output: typeof StopResponseSchema;
+  },
+  /**
+   * Has a checkpoint written after the step in work. Its event tells when it is there.
+   *
+   * @generated from rpc coord.v1.RunService.SaveCheckpoint
+   */
+  saveCheckpoint: {
+    methodKind: "unary";
+    input: typeof SaveCheckpointRequestSchema;
+    output: typeof SaveCheckpointResponseSchema;
+  },
+  /**
+   * Changes settings that may change while the run goes on.
+   *
+   * @generated from rpc coord.v1.RunService.Set
+   */
+  set: {
+    methodKind: "unary";
+    input: typeof SetRequestSchema;
+    output: typeof SetResponseSchema;
+  },
+  /**
+   * Follows where the time of the next steps goes on each rank: one response per committed step.
+   *
+   * @generated from rpc coord.v1.RunService.Profile
+   */
+  profile: {
+    methodKind: "server_streaming";
+    input: typeof ProfileRequestSchema;
+    output: typeof ProfileResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_coord_v1_run, 0);

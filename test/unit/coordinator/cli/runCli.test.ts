@@ -54,11 +54,16 @@ describe("help", () => {
         coord import       Take over a checkpoint of PEFT or HuggingFace's Trainer
         coord events       Print what has happened in a run
         coord stop         Stop a run after a checkpoint
+        coord checkpoint   Save a checkpoint now
+        coord set          Change log level or save interval of a run that is going on
+        coord stragglers   Show where the time of each rank goes, and who is slow
+        coord profile      Write a trace of the next steps across all ranks
         coord init         Write a commented coord.yaml
         coord plan         Estimate a run: steps, memory, time, cost
         coord doctor       Check whether this host can train
         coord kill-stale   Find and end what dead runs left behind
         coord data         Look at a data set, or write it in another format
+        coord completion   Print a completion script for bash, zsh or fish
         coord coordinator  Run a coordinator in the foreground, for agents started
                            from outside
         coord agent        Start workers on this node (started by a launcher)

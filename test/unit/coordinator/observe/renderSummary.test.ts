@@ -62,7 +62,7 @@ describe("renderSummary", () => {
       "  time         0s",
       "  continue     coord resume 20261120-2154-k3f9  (once the cause is gone)",
       "",
-      "The run failed: Rank 3 ran out of memory; lower --per-device-train-batch-size.",
+      "Root cause (first observed failure): Rank 3 ran out of memory; lower --per-device-train-batch-size.",
       "  worker       rank 3 (node 0, pid 4711)",
       expect.stringMatching(/^ {2}│ \d\d:\d\d:\d\d error: allocating 2 GB$/),
       "  │ killed",
@@ -75,6 +75,6 @@ describe("renderSummary", () => {
       { ...emptyModel, runId, state: "failed", reason: "Disk full." },
       { color: false, logs: "/l" },
     );
-    expect(lines.slice(-2)).toEqual(["The run failed: Disk full.", "  log          /l"]);
+    expect(lines.slice(-2)).toEqual(["Root cause (first observed failure): Disk full.", "  log          /l"]);
   });
 });
