@@ -75,6 +75,23 @@ export const modelCases: readonly ModelCase[] = [
     lora,
   },
   { name: "llama-bfloat16", config: { ...llamaSizes, model_type: "llama" }, lora: attentionOnly, dtype: "bfloat16" },
+  { name: "mistral-float16", config: { ...llamaSizes, model_type: "mistral" }, lora: attentionOnly, dtype: "float16" },
+  { name: "qwen2-bfloat16", config: { ...llamaSizes, model_type: "qwen2" }, lora: attentionOnly, dtype: "bfloat16" },
+  {
+    name: "qwen3-bfloat16",
+    config: { ...llamaSizes, model_type: "qwen3", head_dim: 8 },
+    lora: attentionOnly,
+    dtype: "bfloat16",
+  },
+  { name: "gpt2-float16", config: { ...gpt2Sizes, model_type: "gpt2" }, lora, dtype: "float16" },
+  {
+    name: "opt-350m-like-float16",
+    config: { ...optSizes, model_type: "opt", do_layer_norm_before: false, word_embed_proj_dim: 12 },
+    lora,
+    dtype: "float16",
+  },
+  { name: "opt-bfloat16", config: { ...optSizes, model_type: "opt" }, lora, dtype: "bfloat16" },
+  { name: "gpt-neox-bfloat16", config: { ...neoxSizes, model_type: "gpt_neox" }, lora, dtype: "bfloat16" },
   { name: "llama-float16", config: { ...llamaSizes, model_type: "llama" }, lora: attentionOnly, dtype: "float16" },
   {
     name: "llama-rslora-patterns-and-regex",
