@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { CoordError, toCoordError } from "../shared/errors.ts";
@@ -13,9 +13,10 @@ import { writeResults } from "./observe/results/writeResults.ts";
 import { type BoundPort, bindLeased } from "./ports/bindLeased.ts";
 import { contains, parsePortRange } from "./ports/portRange.ts";
 import { claimOutput, releaseOutput } from "./runs/claimOutput.ts";
+import { prepareCredentials } from "./runs/runCredentials.ts";
 import type { RunDirectory } from "./runs/runDirectory.ts";
 import { acquireRunLock } from "./runs/runLock.ts";
-import { CoordinatorServer, type TlsIdentity } from "./server.ts";
+import { CoordinatorServer } from "./server.ts";
 
 /** Milliseconds that followers have to read the last events. */
 const closeGraceMs = 2000;
@@ -66,7 +67,8 @@ async function serve(
   await claimOutput(config.output, directory);
   const events = new EventLog(paths);
   events.follow(0, ({ data, kind, message }) => logger.info({ kind, ...data }, message));
-  const server = new CoordinatorServer(await directory.readToken(), logger, await readTls(config));
+  const { tls, tokens } = await prepareCredentials(paths, config);
+  const server = new CoordinatorServer(tokens, logger, tls);
   const bound = await bind(directory, config, server, portBefore);
   const identity = ownIdentity();
   const address = `${reachableHost(config)}:${bound.port}`;
@@ -152,19 +154,6 @@ function portOf(address: string | undefined): number | undefined {
 /** The address that workers get: the one bound, or this host's name when all of its addresses are. */
 function reachableHost(config: RunConfig): string {
   return config.listen === "0.0.0.0" || config.listen === "::" ? (config.advertise ?? hostname()) : config.listen;
-}
-
-async function readTls({ tlsCert, tlsKey }: RunConfig): Promise<TlsIdentity | undefined> {
-  if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  return { certificate: await readCredential(tlsCert), key: await readCredential(tlsKey) };
-}
-
-async function readCredential(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new CoordError("CONFIG_INVALID", `The TLS file ${path} cannot be read.`, { cause });
-  }
 }
 
 /** Attempts that earlier coordinators of the run have made: their logs stay as they are. */

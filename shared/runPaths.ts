@@ -13,8 +13,14 @@ export interface RunPaths {
   readonly root: string;
   /** The run's resolved configuration. */
   readonly run: string;
-  /** The run's bearer token, mode 0600. */
+  /** Credentials of agents and workers: a token and, with TLS, certificates and a key. Mode 0600, like those below. */
   readonly token: string;
+  /** Credentials of who looks at the run. */
+  readonly viewerToken: string;
+  /** Credentials of who steers it. */
+  readonly adminToken: string;
+  /** Certificate and key of the coordinator, of the run's own authority. */
+  readonly tls: string;
   /** Address and identity of the coordinator, written once it listens. */
   readonly coordinator: string;
   /** The newest membership epoch. */
@@ -34,6 +40,9 @@ export function runPaths(home: string, runId: string): RunPaths {
     root,
     run: join(root, "run.json"),
     token: join(root, "token"),
+    viewerToken: join(root, "viewer-token"),
+    adminToken: join(root, "admin-token"),
+    tls: join(root, "tls.pem"),
     coordinator: join(root, "coordinator.json"),
     generation: join(root, "generation"),
     processes: join(root, "processes"),

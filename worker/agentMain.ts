@@ -7,6 +7,7 @@ import { runAgent } from "./agent.ts";
 import { CoordinatorSupervisor } from "./coordinatorSupervisor.ts";
 import { endpointFrom, reconnectBudgetMs, required } from "./environment.ts";
 import { processMain } from "./processMain.ts";
+import { lastingTokenFile } from "./tokenFile.ts";
 
 const logger = createLogger("agent");
 
@@ -15,6 +16,7 @@ processMain(logger, async (record, signal) => {
   const runId = required("COORD_RUN_ID");
   const paths = runPaths(coordHome(), runId);
   await record({ role: "agent", runId, nodeRank });
+  process.env["COORD_TOKEN_FILE"] = await lastingTokenFile(required("COORD_TOKEN_FILE"), paths.token);
   await runAgent({
     endpoint: endpointFrom(join),
     runId,

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { CoordError } from "../shared/errors.ts";
 import type { Endpoint } from "../shared/rpc/client.ts";
+import { readCredentials, readCredentialText } from "../shared/rpc/credentials.ts";
 
 /** Milliseconds that a worker or agent waits for a lost coordinator, unless COORD_RECONNECT_BUDGET_MS says otherwise. */
 const defaultReconnectBudgetMs = 60_000;
@@ -31,20 +31,9 @@ export function reconnectBudgetMs(): number {
     : defaultReconnectBudgetMs;
 }
 
-/** How to reach the coordinator: the token and the certificate authority come from files, never from arguments. */
+/** How to reach the coordinator: token, certificates and key come from files, never from arguments. */
 export function endpointFrom(address: string): Endpoint {
+  const credentials = readCredentials("COORD_TOKEN_FILE", required("COORD_TOKEN_FILE"));
   const tlsCa = process.env["COORD_TLS_CA"];
-  return {
-    address,
-    token: readCredential("COORD_TOKEN_FILE", required("COORD_TOKEN_FILE")).trim(),
-    ...(tlsCa ? { tlsCa: readCredential("COORD_TLS_CA", tlsCa) } : {}),
-  };
-}
-
-function readCredential(name: string, path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new CoordError("CONFIG_INVALID", `${name} names ${path}, which cannot be read.`, { cause });
-  }
+  return { address, ...credentials, ...(tlsCa ? { tlsCa: readCredentialText("COORD_TLS_CA", tlsCa) } : {}) };
 }

@@ -13,10 +13,10 @@ export interface NodeProgram {
 
 /** What starts the agent of a simulated node. */
 export function agentProgram(
-  options: Pick<LaunchOptions, "address" | "home" | "reconnectBudgetMs" | "runId" | "tlsCa" | "tokenFile">,
+  options: Pick<LaunchOptions, "address" | "home" | "reconnectBudgetMs" | "runId" | "tokenFile">,
   nodeRank: number,
 ): NodeProgram {
-  const { address, home, reconnectBudgetMs, runId, tlsCa, tokenFile } = options;
+  const { address, home, reconnectBudgetMs, runId, tokenFile } = options;
   return {
     program: entry,
     // One agent, on the coordinator's own host, starts it again should it crash.
@@ -26,7 +26,6 @@ export function agentProgram(
       COORD_HOME: home,
       COORD_TOKEN_FILE: tokenFile,
       COORD_RECONNECT_BUDGET_MS: String(reconnectBudgetMs),
-      ...(tlsCa === undefined ? {} : { COORD_TLS_CA: tlsCa }),
     },
   };
 }

@@ -30,7 +30,6 @@ export function launchCommands(config: RunConfig, home: string): PlaceCommands[]
     runId,
     tokenFile: paths.token,
     reconnectBudgetMs: config.reconnectBudgetMs,
-    ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
   };
   const nodes = Array.from({ length: config.nodes }, (_, nodeRank) => ({
     place: `node ${nodeRank}`,

@@ -12,8 +12,8 @@ export interface LaunchOptions {
   /** "host:port" that agents join. */
   readonly address: string;
   readonly home: string;
+  /** Credentials that agents and workers join with: a token and, with TLS, certificates and a key. Mode 0600. */
   readonly tokenFile: string;
-  readonly tlsCa?: string;
   readonly logs: string;
   /** Directory of the run's process records. */
   readonly processes: string;

@@ -88,7 +88,6 @@ export class RunAgents {
           address,
           home,
           tokenFile: paths.token,
-          ...(config.tlsCa === undefined ? {} : { tlsCa: config.tlsCa }),
           logs: paths.logs,
           processes: paths.processes,
           reconnectBudgetMs: config.reconnectBudgetMs,

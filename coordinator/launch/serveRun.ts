@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
+import { tlsMode } from "../../shared/config/tlsMode.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { createLogger } from "../../shared/log.ts";
 import { coordHome } from "../../shared/runPaths.ts";
@@ -35,6 +36,12 @@ export async function serveRun(options: {
   const pinned = pinConfig({ ...local, launcher: "none" }, options.sources);
   const output = pinned.output.replaceAll("{run}", runId);
   const config = { ...pinned, output };
+  if (tlsMode(config) === "run") {
+    throw new CoordError(
+      "CONFIG_INVALID",
+      `--listen ${config.listen} is open to the network, and agents that something else starts cannot get certificates that are made here: give --tls-cert, --tls-key and --tls-ca, or --insecure on a network where you trust everybody.`,
+    );
+  }
   await preflight(config, options.terminated);
   const token = await readToken(options.tokenFile);
   const directory = await RunDirectory.adopt(coordHome(), { config, output, runId, token });

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { backoffDelayMs } from "../../shared/backoff.ts";
@@ -7,6 +7,7 @@ import { systemClock } from "../../shared/clock.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { CoordError, isErrorCode } from "../../shared/errors.ts";
 import { type LoggedProcess, type ProcessExit, spawnLogged } from "../../shared/process/spawnLogged.ts";
+import type { Endpoint } from "../../shared/rpc/client.ts";
 import { coordHome } from "../../shared/runPaths.ts";
 import { claimOutput, releaseOutput } from "../runs/claimOutput.ts";
 import { findRun } from "../runs/findRun.ts";
@@ -20,14 +21,10 @@ import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
 
 /** A run whose coordinator answers, or has already ended. */
-export interface StartedRun {
+export interface StartedRun extends Endpoint {
   readonly runId: string;
   /** The run's directory. */
   readonly directory: string;
-  readonly address: string;
-  readonly token: string;
-  /** Certificate authority (PEM text), where the coordinator speaks TLS. */
-  readonly tlsCa?: string;
 }
 
 /** The coordinator's program, a process of its own. */
@@ -58,7 +55,7 @@ export async function startRun(options: {
   try {
     await directory.writeRun({ ...(await directory.readRun())!, config, output });
     await claimOutput(output, directory);
-    return await startCoordinator(directory, config, [], signal);
+    return await startCoordinator(directory, [], signal);
   } catch (thrown) {
     // A run that never was must not show up in `coord list`, unless its log is all there is to go by.
     await releaseOutput(output, directory).catch(() => undefined);
@@ -87,7 +84,7 @@ export async function resumeRun(options: {
   await directory.writeRun({ ...run, config });
   try {
     const args = from === undefined ? [] : ["--from", from];
-    return await startCoordinator(directory, config, args, signal);
+    return await startCoordinator(directory, args, signal);
   } catch (thrown) {
     await putBack(directory, run, result);
     throw thrown;
@@ -110,7 +107,6 @@ async function putBack(directory: RunDirectory, run: RunFile, result: ResultFile
 
 async function startCoordinator(
   directory: RunDirectory,
-  config: RunConfig,
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<StartedRun> {
@@ -136,14 +132,8 @@ async function startCoordinator(
     for (let attempt = 0; ; attempt++) {
       const coordinator = await directory.readCoordinator();
       if (coordinator?.process.pid === child.pid) {
-        const tlsCa = config.tlsCa === undefined ? undefined : await readFile(config.tlsCa, "utf8");
-        return {
-          runId,
-          directory: paths.root,
-          address: coordinator.address,
-          token: await directory.readToken(),
-          ...(tlsCa === undefined ? {} : { tlsCa }),
-        };
+        const credentials = await directory.readAdminCredentials();
+        return { runId, directory: paths.root, address: coordinator.address, ...credentials };
       }
       if (exit) throw await diedEarly(directory, exit, log);
       if (systemClock.monotonicMs() > deadline) {

@@ -1,11 +1,13 @@
-import { randomBytes, randomInt } from "node:crypto";
+import { randomInt } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { errorCode, fileError, readJsonFile, writeFileAtomic } from "../../shared/process/atomicFile.ts";
+import { type Credentials, parseCredentials } from "../../shared/rpc/credentials.ts";
 import { type RunPaths, runPaths } from "../../shared/runPaths.ts";
+import { newToken } from "./runCredentials.ts";
 import {
   type CoordinatorFile,
   coordinatorFileSchema,
@@ -16,7 +18,6 @@ import {
 } from "./runFiles.ts";
 import { createRunId } from "./runId.ts";
 
-const tokenBytes = 32;
 const maxIdAttempts = 100;
 
 /** The directory of one run under COORD_HOME: its files, read and written whole. Reading what is not there gives undefined. */
@@ -72,11 +73,13 @@ export class RunDirectory {
     return writeJson(this.paths.run, runFileSchema, run);
   }
 
-  async readToken(): Promise<string> {
+  /** What commands show the run's coordinator; there once it listens. */
+  async readAdminCredentials(): Promise<Credentials> {
+    const { adminToken } = this.paths;
     try {
-      return (await readFile(this.paths.token, "utf8")).trim();
+      return parseCredentials(await readFile(adminToken, "utf8"), adminToken);
     } catch (thrown) {
-      throw fileError(thrown, "read", this.paths.token);
+      throw fileError(thrown, "read", adminToken);
     }
   }
 
@@ -107,7 +110,7 @@ export class RunDirectory {
     try {
       await makeDirectory(processes, false);
       await makeDirectory(logs, false);
-      await writeFileAtomic(token, `${randomBytes(tokenBytes).toString("base64url")}\n`, { mode: 0o600 });
+      await writeFileAtomic(token, `${newToken()}\n`, { mode: 0o600 });
       // Last: a directory with run.json is complete.
       await this.writeRun(run);
     } catch (thrown) {

@@ -68,17 +68,7 @@ export function contradictions(config: RunConfig): string[] {
   if (!secured && (config.tlsCert !== undefined || config.tlsKey !== undefined)) {
     found.push("--tls-cert and --tls-key must be given together.");
   }
-  if (!isLoopback(config.listen) && !secured && !config.insecure) {
-    found.push(
-      `--listen ${config.listen} is open to the network: give --tls-cert and --tls-key, or --insecure on a network ` +
-        "where you trust everybody.",
-    );
-  }
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];
-}
-
-function isLoopback(address: string): boolean {
-  return address === "localhost" || address === "::1" || address === "[::1]" || /^127(\.\d{1,3}){3}$/.test(address);
 }

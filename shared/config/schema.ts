@@ -34,14 +34,17 @@ export const runConfigSchema = z.strictObject({
   listen: z
     .string()
     .default("127.0.0.1")
-    .describe("Address that the coordinator binds. Other than loopback needs TLS."),
+    .describe("Address that the coordinator binds. Other than loopback, it speaks TLS."),
   advertise: z
     .string()
     .optional()
     .describe(
       "Host name or address that workers reach the coordinator at (default: the one bound, or this host's name).",
     ),
-  tlsCert: z.string().optional().describe("Certificate (PEM) of the coordinator."),
+  tlsCert: z
+    .string()
+    .optional()
+    .describe("Certificate (PEM) of the coordinator (default: the run makes its own authority and certificates)."),
   tlsKey: z.string().optional().describe("Private key (PEM) of the coordinator."),
   tlsCa: z.string().optional().describe("Certificate authority (PEM) that agents and workers trust."),
   insecure: z

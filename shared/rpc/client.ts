@@ -9,6 +9,7 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import type { Credentials } from "./credentials.ts";
 import { channelLimits } from "./limits.ts";
 import { type Init, methodDefinition } from "./serviceDefinition.ts";
 import { fromServiceError } from "./status.ts";
@@ -38,13 +39,9 @@ type Caller<M extends MethodShape> = M["methodKind"] extends "unary"
 export type ServiceClient<S> = S extends GenService<infer Shape> ? { [K in keyof Shape]: Caller<Shape[K]> } : never;
 
 /** How to reach a coordinator. */
-export interface Endpoint {
+export interface Endpoint extends Credentials {
   /** "host:port". */
   readonly address: string;
-  /** The run's bearer token. */
-  readonly token: string;
-  /** Certificate authority (PEM text); absent for plaintext on loopback. */
-  readonly tlsCa?: string;
 }
 
 /** One connection to a coordinator. Bulk uploads, bulk downloads and control each take their own. */
@@ -174,10 +171,12 @@ export class Connection {
   }
 }
 
-function channelCredentials(endpoint: Endpoint): ChannelCredentials {
-  return endpoint.tlsCa === undefined
-    ? credentials.createInsecure()
-    : credentials.createSsl(Buffer.from(endpoint.tlsCa));
+function channelCredentials({ identity, tlsCa }: Endpoint): ChannelCredentials {
+  if (tlsCa === undefined) return credentials.createInsecure();
+  const ca = Buffer.from(tlsCa);
+  return identity
+    ? credentials.createSsl(ca, Buffer.from(identity.key), Buffer.from(identity.certificate))
+    : credentials.createSsl(ca);
 }
 
 function closed(stream: NodeJS.EventEmitter): Promise<void> {

@@ -22,6 +22,7 @@ export function fromServiceError(error: ServiceError, address: string): CoordErr
 
 function codeOf(error: ServiceError): ErrorCode {
   if (isStranger(error)) return "PORT_UNAVAILABLE";
+  if (isUntrusted(error)) return "UNAUTHENTICATED";
   switch (error.code) {
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:
@@ -44,10 +45,18 @@ function describe(error: ServiceError, address: string): string {
   if (isStranger(error)) {
     return `The program that listens on ${address} is not a coord coordinator, or one that wants TLS (--tls-ca); check the address.`;
   }
+  if (isUntrusted(error)) {
+    return `The coordinator at ${address} and this side do not trust each other's certificates: one is missing, expired, of another run or for another name (${error.details}).`;
+  }
   if (error.code === status.UNIMPLEMENTED) {
     return `The program that listens on ${address} is not a coord coordinator of this version (${error.details}).`;
   }
   return `The call to the coordinator at ${address} failed: ${error.details}.`;
+}
+
+/** One side has refused the other's certificate: trying again would end the same way. */
+function isUntrusted({ code, details }: ServiceError): boolean {
+  return code === status.UNAVAILABLE && /Last error: .*(certificate|SSL alert)/i.test(details);
 }
 
 /** Somebody is there, but does not speak HTTP/2 in the clear: another program, or TLS where we speak none. */

@@ -87,7 +87,7 @@ describe("an all-reduce of two workers with two slots each", () => {
       onNotFinite: fail,
       onEvaluation() {},
     });
-    const server = new CoordinatorServer("token", createLogger("test"), undefined);
+    const server = new CoordinatorServer({ worker: "token", viewer: "v", admin: "a" }, createLogger("test"), undefined);
     server.add(MembershipService, membershipHandlers(session, fail));
     server.add(CollectiveService, collective.handlers);
     address = `127.0.0.1:${await server.listen("127.0.0.1", 0)}`;

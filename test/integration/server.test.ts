@@ -15,7 +15,11 @@ describe("the coordinator's server", () => {
   let address: string;
   let stops = 0;
   beforeAll(async () => {
-    server = new CoordinatorServer(token, createLogger("test"), undefined);
+    server = new CoordinatorServer(
+      { worker: "worker", viewer: "viewer", admin: token },
+      createLogger("test"),
+      undefined,
+    );
     server.add(RunService, {
       getStatus: async () => ({ status: { runId: "r", state: RunState.TRAINING } }),
       async *watch({ from }) {

@@ -30,13 +30,17 @@ export class CoordHome {
     return join(this.root, ...names);
   }
 
-  /** Runs `coord …` to its end. */
-  async coord(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
+  /** Runs `coord …` to its end, `input` coming through its standard input. */
+  async coord(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    input?: string,
+  ): Promise<CommandResult> {
     const result = await execa(process.execPath, [command, ...args], {
       cwd: this.root,
       env: { COORD_HOME: this.home, ...env },
       reject: false,
-      stdin: "ignore",
+      ...(input === undefined ? { stdin: "ignore" } : { input }),
     });
     return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }

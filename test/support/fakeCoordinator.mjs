@@ -1,6 +1,7 @@
 // A coordinator without training: serves RunService for the run that COORD_RUN_ID names, by a small script.
 //   fakeCoordinator.mjs STEPS STEP_MS END     END: finish | fail | crash (SIGKILL after the last step), each from the first watcher on | wait (for a stop)
 import { setTimeout as delay } from "node:timers/promises";
+import { prepareCredentials } from "../../dist/coordinator/runs/runCredentials.js";
 import { RunDirectory } from "../../dist/coordinator/runs/runDirectory.js";
 import { CoordinatorServer } from "../../dist/coordinator/server.js";
 import { RunService, RunState } from "../../dist/shared/gen/coord/v1/run_pb.js";
@@ -11,7 +12,7 @@ import { coordHome } from "../../dist/shared/runPaths.js";
 const [steps, stepMs, end] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]];
 const runId = process.env.COORD_RUN_ID;
 const directory = new RunDirectory(coordHome(), runId);
-const { output } = await directory.readRun();
+const { config, output } = await directory.readRun();
 const logger = createLogger("coordinator");
 
 const firstWatcher = {};
@@ -72,7 +73,7 @@ function status() {
   };
 }
 
-const server = new CoordinatorServer(await directory.readToken(), logger, undefined);
+const server = new CoordinatorServer((await prepareCredentials(directory.paths, config)).tokens, logger, undefined);
 server.add(RunService, {
   getStatus: async () => ({ status: status() }),
   async *watch({ from }) {

@@ -50,7 +50,11 @@ const collective = new Collective(() => session, {
   onNotFinite: fail,
   onEvaluation() {},
 });
-const server = new CoordinatorServer(token, createLogger("bench"), undefined);
+const server = new CoordinatorServer(
+  { worker: token, viewer: "none", admin: "none" },
+  createLogger("bench"),
+  undefined,
+);
 server.add(MembershipService, membershipHandlers(session, fail));
 server.add(CollectiveService, collective.handlers);
 process.stdout.write(`${await server.listen("127.0.0.1", 0)}\n`);

@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_coord_v1_access } from "./access_pb.ts";
 import type { Member } from "./common_pb.ts";
 import { file_coord_v1_common } from "./common_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/data.proto.
  */
 export const file_coord_v1_data: GenFile = /*@__PURE__*/
-  fileDesc("ChNjb29yZC92MS9kYXRhLnByb3RvEghjb29yZC52MSJmChFHZXRTYW1wbGVzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIPCgdpbmRpY2VzGAMgAygEIkoKEkdldFNhbXBsZXNSZXNwb25zZRINCgVpbmRleBgBIAEoBBIRCglpbnB1dF9pZHMYAiABKAwSEgoKbGFiZWxfbWFzaxgDIAEoDCpFCgVTcGxpdBIVChFTUExJVF9VTlNQRUNJRklFRBAAEg8KC1NQTElUX1RSQUlOEAESFAoQU1BMSVRfRVZBTFVBVElPThACMl0KC0RhdGFTZXJ2aWNlEk4KCkdldFNhbXBsZXMSGy5jb29yZC52MS5HZXRTYW1wbGVzUmVxdWVzdBocLmNvb3JkLnYxLkdldFNhbXBsZXNSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_coord_v1_common]);
+  fileDesc("ChNjb29yZC92MS9kYXRhLnByb3RvEghjb29yZC52MSJmChFHZXRTYW1wbGVzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIPCgdpbmRpY2VzGAMgAygEIkoKEkdldFNhbXBsZXNSZXNwb25zZRINCgVpbmRleBgBIAEoBBIRCglpbnB1dF9pZHMYAiABKAwSEgoKbGFiZWxfbWFzaxgDIAEoDCpFCgVTcGxpdBIVChFTUExJVF9VTlNQRUNJRklFRBAAEg8KC1NQTElUX1RSQUlOEAESFAoQU1BMSVRfRVZBTFVBVElPThACMmIKC0RhdGFTZXJ2aWNlElMKCkdldFNhbXBsZXMSGy5jb29yZC52MS5HZXRTYW1wbGVzUmVxdWVzdBocLmNvb3JkLnYxLkdldFNhbXBsZXNSZXNwb25zZSIIkAIBirUYAQEwAWIGcHJvdG8z", [file_coord_v1_access, file_coord_v1_common]);
 
 /**
  * Asks for samples by number.

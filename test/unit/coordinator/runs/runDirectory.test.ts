@@ -1,4 +1,5 @@
 import { existsSync, statSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { RunDirectory } from "../../../../coordinator/runs/runDirectory.ts";
@@ -29,7 +30,7 @@ describe("RunDirectory", () => {
     const run = await RunDirectory.create(home, { config, output: "out" });
     expect([mode(run.paths.root), mode(run.paths.processes), mode(run.paths.logs)]).toEqual([0o700, 0o700, 0o700]);
     expect([mode(run.paths.token), mode(run.paths.run)]).toEqual([0o600, 0o600]);
-    expect(await run.readToken()).toMatch(/^[\w-]{43}$/);
+    expect((await readFile(run.paths.token, "utf8")).trim()).toMatch(/^[\w-]{43}$/);
     expect(await run.readRun()).toEqual({
       runId: run.runId,
       createdAtMs: expect.any(Number),
