@@ -4,8 +4,7 @@ import { LocalCheckpointStore } from "../shared/checkpoint/localStore.ts";
 import type { CheckpointStore } from "../shared/checkpoint/store.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
-import { type SamplePlan, totalSteps } from "../shared/dataset/plan.ts";
-import { openTokenFile } from "../shared/dataset/tokenFile.ts";
+import type { SamplePlan } from "../shared/dataset/plan.ts";
 import { Deferred, unlessAborted } from "../shared/deferred.ts";
 import { CoordError, exitCodes, toCoordError } from "../shared/errors.ts";
 import { AgentService } from "../shared/gen/coord/v1/agent_pb.ts";
@@ -17,6 +16,7 @@ import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
 import { tokenizerFilesOf } from "./checkpoint/tokenizerFiles.ts";
 import { openRegions, type SharedRegions } from "./collective/sharedRegions.ts";
 import { prepareDataset } from "./dataset/prepareDataset.ts";
+import { openTrainingData } from "./dataset/trainingData.ts";
 import type { GenerationFile } from "./generationFile.ts";
 import { RunAgents } from "./launch/runAgents.ts";
 import type { EventLog } from "./observe/eventLog.ts";
@@ -154,19 +154,12 @@ export class Coordinator {
     });
     events.add("data", prepared.message, { ...prepared.summary, hit: prepared.hit });
     for (const problem of prepared.summary.problems) events.add("warning", `Skipped: ${problem}`);
-    const tokens = await openTokenFile(prepared.path);
+    const data = await openTrainingData(prepared, config);
+    const { maxSteps, plan, tokens } = data;
     try {
-      const slots = config.slots ?? config.nodes * config.gpus;
-      const plan: SamplePlan = {
-        seed: config.seed,
-        datasetSize: tokens.trainSize,
-        slots,
-        microBatch: config.perDeviceTrainBatchSize,
-        accumulation: config.gradientAccumulationSteps,
-      };
-      const maxSteps = totalSteps(plan, config.numTrainEpochs, config.maxSteps);
+      if (data.description !== undefined) events.add("data", data.description, { rows: data.rows.size });
       this.monitor.maxSteps = maxSteps;
-      const expected = { runId, dataset: tokens.contentKey, maxSteps };
+      const expected = { runId, dataset: data.key, maxSteps };
       const start = await findStart(config, this.#store, this.#context.from, expected);
       generations.raiseTo(await newestGeneration(this.#store));
       events.add("state", start.reason, { step: start.step });
@@ -178,14 +171,11 @@ export class Coordinator {
       const training = new Training({
         runId,
         config,
-        slots,
-        groupSize: Math.min(slotsPerGroup, slots),
-        plan,
-        maxSteps,
+        groupSize: Math.min(slotsPerGroup, plan.slots),
+        data,
         start,
-        tokens,
         store: this.#store,
-        writer: this.#createWriter(plan, tokens.contentKey),
+        writer: this.#createWriter(plan, data.key),
         clock: this.#clock,
         server,
         monitor: this.monitor,

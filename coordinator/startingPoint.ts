@@ -87,7 +87,7 @@ function atCheckpoint(checkpoint: Checkpoint, expected: Expected, why: string): 
   if (dataset !== expected.dataset) {
     throw new CoordError(
       "CHECKPOINT_INVALID",
-      `${checkpoint.path} belongs to another data set than the one given now; resume with the same --data and tokenizer, or start a new run with --init-adapter ${checkpoint.path}.`,
+      `${checkpoint.path} belongs to another data set than the one given now; resume with the same --data, tokenizer and options of the data set, or start a new run with --init-adapter ${checkpoint.path}.`,
     );
   }
   const { state } = checkpoint;

@@ -3,8 +3,7 @@ import type { TrainerState } from "../shared/checkpoint/trainerState.ts";
 import type { TrainingState } from "../shared/checkpoint/trainingState.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
-import { epochAt, type SamplePlan } from "../shared/dataset/plan.ts";
-import type { TokenFile } from "../shared/dataset/tokenFile.ts";
+import { epochAt } from "../shared/dataset/plan.ts";
 import { Deferred } from "../shared/deferred.ts";
 import { failpoint } from "../shared/failpoint.ts";
 import { CheckpointService } from "../shared/gen/coord/v1/checkpoint_pb.ts";
@@ -18,6 +17,7 @@ import { TrainingLog } from "./checkpoint/trainingLog.ts";
 import { Collective } from "./collective/collectiveService.ts";
 import type { SharedRegions } from "./collective/sharedRegions.ts";
 import { dataHandlers } from "./dataset/dataService.ts";
+import type { TrainingData } from "./dataset/trainingData.ts";
 import type { AgentPool } from "./launch/agentPool.ts";
 import type { Dues } from "./membership/generation.ts";
 import { membershipHandlers } from "./membership/membershipService.ts";
@@ -38,12 +38,9 @@ export interface StartingPoint {
 export interface TrainingOptions {
   readonly runId: string;
   readonly config: RunConfig;
-  readonly slots: number;
   readonly groupSize: number;
-  readonly plan: SamplePlan;
-  readonly maxSteps: number;
+  readonly data: TrainingData;
   readonly start: StartingPoint;
-  readonly tokens: TokenFile;
   readonly store: CheckpointStore;
   readonly writer: CheckpointWriter;
   readonly clock: Clock;
@@ -76,10 +73,12 @@ export class Training {
 
   constructor(options: TrainingOptions) {
     this.#options = options;
-    const { config, plan, runId, slots, start } = options;
+    const { config, data, runId, start } = options;
+    const { maxSteps, plan, tokens } = data;
+    const { slots } = plan;
     this.saveSteps = config.saveSteps;
     this.log = new TrainingLog(start.trainerState, config.loggingSteps);
-    this.#meter = new StepMeter(options.maxSteps, start.trainerState.num_input_tokens_seen);
+    this.#meter = new StepMeter(maxSteps, start.trainerState.num_input_tokens_seen);
     this.#lastState = start.state;
     this.session = new TrainingSession({
       runId,
@@ -90,9 +89,9 @@ export class Training {
         slots,
         groupSize: options.groupSize,
         datasetSize: BigInt(plan.datasetSize),
-        evaluationSize: BigInt(options.tokens.evaluationSize),
-        maxSteps: BigInt(options.maxSteps),
-        datasetKey: options.tokens.contentKey,
+        evaluationSize: BigInt(tokens.evaluationSize),
+        maxSteps: BigInt(maxSteps),
+        datasetKey: data.key,
       },
       clock: options.clock,
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
@@ -144,10 +143,7 @@ export class Training {
     );
     options.server.add(CollectiveService, this.#collective.handlers);
     options.server.add(CheckpointService, this.#exchange.handlers);
-    options.server.add(
-      DataService,
-      dataHandlers(session, () => options.tokens),
-    );
+    options.server.add(DataService, dataHandlers(session, data));
   }
 
   /** The state that the last checkpoint was written from. */
@@ -170,7 +166,8 @@ export class Training {
   }
 
   #committed(step: number, votes: readonly CommitStepRequest[]) {
-    const { clock, events, maxSteps, monitor, plan } = this.#options;
+    const { clock, data, events, monitor } = this.#options;
+    const { maxSteps, plan } = data;
     const round = this.#collective.takeResult(step);
     const mean = (pick: (vote: CommitStepRequest) => number) =>
       votes.reduce((total, vote) => total + pick(vote), 0) / votes.length;
@@ -191,7 +188,8 @@ export class Training {
   }
 
   #duesAt(step: number): Dues {
-    const { config, maxSteps, tokens } = this.#options;
+    const { config, data } = this.#options;
+    const { maxSteps, tokens } = data;
     const finish = step >= maxSteps;
     const every = (steps: number) => steps > 0 && step % steps === 0;
     return {
@@ -210,8 +208,8 @@ export class Training {
   }
 
   #evaluated(step: number, loss: number): void {
-    const { events, plan } = this.#options;
-    this.log.evaluation(loss, epochAt(plan, step), step);
+    const { data, events } = this.#options;
+    this.log.evaluation(loss, epochAt(data.plan, step), step);
     events.add("evaluation", `Held-out loss at step ${step}: ${loss.toFixed(4)}.`, { step, loss });
   }
 

@@ -43,11 +43,13 @@ export async function buildTokenFile(job: BuildOptions): Promise<{ header: Token
     encoder,
     writer,
     counts: { rows: 0, truncated: 0, unlabelled: 0, cut: 0 },
+    parts: [],
     counter: new ReportCounter(),
   };
   try {
     await appendFiles(building, job.data, samplesNeeded(maxTrainSamples, job.split, maxEvalSamples));
     const fromData = writer.samples;
+    const parts = [...building.parts];
     if (job.evalData !== undefined) await appendFiles(building, job.evalData, maxEvalSamples);
     const evaluation =
       job.evalData === undefined
@@ -56,7 +58,7 @@ export async function buildTokenFile(job: BuildOptions): Promise<{ header: Token
     job.onProgress({ phase: "saving", done: 0, total: writer.samples });
     const report = building.counter.report(job.data.length + (job.evalData?.length ?? 0));
     await writeReport(job.path, report);
-    const header = await writer.commit(evaluation, building.counts);
+    const header = await writer.commit(evaluation, building.counts, parts);
     job.onProgress({ phase: "saving", done: writer.samples, total: writer.samples });
     return { header, report };
   } finally {
@@ -70,6 +72,8 @@ interface Building {
   readonly encoder: Encoder;
   readonly writer: TokenFileWriter;
   readonly counts: { rows: number; truncated: number; unlabelled: number; cut: number };
+  /** Samples of each file so far. */
+  readonly parts: number[];
   readonly counter: ReportCounter;
 }
 
@@ -80,14 +84,17 @@ async function appendFiles(building: Building, files: readonly DataFile[], limit
   const total = files.reduce<number | undefined>((sum, { rows }) => addKnown(sum, rows), 0);
   for (const file of files) {
     const missing = limit - (writer.samples - start.samples);
-    if (missing <= 0) break;
-    await appendFile(building, file, missing, () =>
-      job.onProgress({
-        phase: "tokenizing",
-        done: counts.rows - start.rows,
-        ...(total !== undefined && { total }),
-      }),
-    );
+    const before = writer.samples;
+    if (missing > 0) {
+      await appendFile(building, file, missing, () =>
+        job.onProgress({
+          phase: "tokenizing",
+          done: counts.rows - start.rows,
+          ...(total !== undefined && { total }),
+        }),
+      );
+    }
+    building.parts.push(writer.samples - before);
   }
   if (writer.samples > start.samples) return;
   const rows = counts.rows - start.rows;

@@ -5,7 +5,7 @@ import type { TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import type { DataKind } from "./reading/dataKind.ts";
 
 /** Raise it when the same inputs give other samples than before: reading, rendering, masking or the hold-out changed. */
-const preparationVersion = 2;
+const preparationVersion = 3;
 
 /** Libraries that shape the samples, as pinned in package.json. */
 export const shapingLibraries = {

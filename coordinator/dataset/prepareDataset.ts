@@ -13,6 +13,7 @@ import { describePrepared } from "./describePrepared.ts";
 import { type DataFile, fingerprint } from "./fingerprint.ts";
 import { inspectDataFile } from "./reading/dataFile.ts";
 import { findDataFiles } from "./reading/findDataFiles.ts";
+import { weighFiles } from "./weighFiles.ts";
 
 export interface PrepareOptions {
   readonly config: RunConfig;
@@ -30,6 +31,8 @@ export interface PreparedDataset {
   /** The token file. */
   readonly path: string;
   readonly contentKey: string;
+  /** How often an epoch reads each training file, in their order. */
+  readonly weights: readonly number[];
   /** True when the token file was there already. */
   readonly hit: boolean;
   /** One sentence: hit or miss, and why. */
@@ -52,13 +55,13 @@ export interface DatasetSummary extends TokenCounts, DatasetReport {
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { config, signal, onProgress } = options;
-  const { data, evalData, files, path, split } = await identify(options);
+  const { data, evalData, files, path, split, weights } = await identify(options);
   await makeCacheDirectory(options.cacheDirectory);
 
   const prepared = (hit: boolean, { header, report }: Identified, reason: string): PreparedDataset => {
     const summary = summarize(header.counts, report);
     const message = `${describePrepared(summary, config.maxLength)} ${reason}`;
-    return { path, contentKey: header.contentKey, hit, reason, message, summary };
+    return { path, contentKey: header.contentKey, weights, hit, reason, message, summary };
   };
   const found = await lookUp(path, signal);
   if (found.identified) return prepared(true, found.identified, found.reason);
@@ -76,16 +79,20 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
 }
 
 /** The samples of a data set where the token cache has them; undefined where they would have to be made. */
-export async function findPrepared(options: PrepareOptions): Promise<DatasetSummary | undefined> {
-  const { identified } = await lookUp((await identify(options)).path, options.signal);
-  return identified && summarize(identified.header.counts, identified.report);
+export async function findPrepared(
+  options: PrepareOptions,
+): Promise<Pick<PreparedDataset, "path" | "weights" | "summary"> | undefined> {
+  const { path, weights } = await identify(options);
+  const { identified } = await lookUp(path, options.signal);
+  return identified && { path, weights, summary: summarize(identified.header.counts, identified.report) };
 }
 
 /** Hashes every input that shapes the token file, which names it. */
 async function identify(options: PrepareOptions) {
   const { config } = options;
   const files = await readTokenizerFiles(options.modelDirectory);
-  const data = await readFiles(await findDataFiles(options.data), options);
+  const named = await weighFiles(options.data, config.dataWeights);
+  const data = await readFiles([...named.keys()], options);
   const evalData = options.evalData && (await readFiles(await findDataFiles(options.evalData, "--eval-data"), options));
   const split = evalData === undefined && config.evalSplit > 0 ? config.evalSplit : 0;
   const key = cacheKey({
@@ -102,7 +109,14 @@ async function identify(options: PrepareOptions) {
     trainOnInputs: config.trainOnInputs,
     holdOut: split > 0 ? { fraction: split, seed: config.seed } : undefined,
   });
-  return { data, evalData, files, split, path: join(options.cacheDirectory, `${key}.tokens`) };
+  return {
+    data,
+    evalData,
+    files,
+    split,
+    weights: [...named.values()],
+    path: join(options.cacheDirectory, `${key}.tokens`),
+  };
 }
 
 /** Reads files once to learn what is in them; progress counts the bytes of all. */

@@ -13,7 +13,8 @@ export interface ResolveOptions {
 }
 
 /** The settings that may name a repository of the hub. */
-type Sources = Pick<RunConfig, "model" | "data" | "evalData" | "downloadStallTimeoutMs">;
+type Sources = Pick<RunConfig, "model" | "data" | "evalData" | "downloadStallTimeoutMs"> &
+  Partial<Pick<RunConfig, "dataWeights">>;
 
 /**
  * Replaces `hf://owner/name` and `owner/name` in the settings by paths on this disk, downloading what is not there yet.
@@ -25,7 +26,7 @@ export async function resolveSources<Config extends Sources>(config: Config, opt
   const dataOf = async (sources: readonly string[] | undefined) => {
     if (sources === undefined) return undefined;
     const found = await sequentially(sources, async (source) => (await fetched(source, "dataset"))?.files ?? [source]);
-    return found.flat();
+    return found;
   };
   const model = config.model === undefined ? undefined : await fetched(config.model, "model");
   const data = await dataOf(config.data);
@@ -33,8 +34,10 @@ export async function resolveSources<Config extends Sources>(config: Config, opt
   return {
     ...config,
     ...(model && { model: model.directory }),
-    ...(data && { data }),
-    ...(evalData && { evalData }),
+    ...(data && { data: data.flat() }),
+    // Each file of an entry has the entry's weight.
+    ...(data && { dataWeights: config.dataWeights?.flatMap((weight, entry) => data[entry]?.map(() => weight) ?? []) }),
+    ...(evalData && { evalData: evalData.flat() }),
   };
 }
 

@@ -6,8 +6,6 @@ import { loraModules } from "../../shared/checkpoint/loraModules.ts";
 import { initialTrainerState, type TrainerState } from "../../shared/checkpoint/trainerState.ts";
 import type { CheckpointContents } from "../../shared/checkpoint/types.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
-import { type SamplePlan, totalSteps } from "../../shared/dataset/plan.ts";
-import { openTokenFile } from "../../shared/dataset/tokenFile.ts";
 import { exitCodes } from "../../shared/errors.ts";
 import { openBaseModel } from "../../shared/merge/baseModel.ts";
 import { planMerge } from "../../shared/merge/mergePlan.ts";
@@ -15,6 +13,7 @@ import { orientModules } from "../../shared/merge/orientation.ts";
 import { layOut } from "../../shared/tensors/layout.ts";
 import { tokenizerFilesOf } from "../checkpoint/tokenizerFiles.ts";
 import { prepareDataset } from "../dataset/prepareDataset.ts";
+import { openTrainingData } from "../dataset/trainingData.ts";
 import { localConfig } from "../launch/localConfig.ts";
 import { pinConfig } from "../launch/pinConfig.ts";
 import { preflight } from "../launch/preflight.ts";
@@ -76,16 +75,7 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
   const { config: wanted, taken } = importedConfig(pinned, sources, foreign.config, targets, trainer);
   await preflight(wanted, signal);
 
-  const { contentKey, datasetSize } = await prepare(wanted, home, signal);
-  const slots = wanted.slots ?? wanted.nodes * wanted.gpus;
-  const plan: SamplePlan = {
-    seed: wanted.seed,
-    datasetSize,
-    slots,
-    microBatch: wanted.perDeviceTrainBatchSize,
-    accumulation: wanted.gradientAccumulationSteps,
-  };
-  const maxSteps = totalSteps(plan, wanted.numTrainEpochs, wanted.maxSteps);
+  const { key, maxSteps, plan } = await prepare(wanted, home, signal);
   const run = await RunDirectory.create(home, { config: wanted, output: wanted.output });
   const output = wanted.output.replaceAll("{run}", run.runId);
   const config = { ...wanted, output };
@@ -103,8 +93,8 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
       state: { step: trainer.step, layout, parameters, firstMoment: zeros(), secondMoment: zeros() },
       trainerState: trainerStateOf(config, maxSteps, trainer),
       adapterConfig: adapterConfigOf(config, config.model!, layout),
-      cursor: { seed: config.seed, epoch: trainer.epoch, slots, datasetSize },
-      fingerprints: { dataset: contentKey },
+      cursor: { seed: config.seed, epoch: trainer.epoch, slots: plan.slots, datasetSize: plan.datasetSize },
+      fingerprints: { dataset: key },
     };
     const { path } = await new LocalCheckpointStore(output).save(contents, tokenizerFilesOf(config.model!));
     await run.writeResult({
@@ -135,7 +125,7 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
 }
 
 async function prepare(config: RunConfig, home: string, signal: AbortSignal) {
-  const { path } = await prepareDataset({
+  const prepared = await prepareDataset({
     config,
     modelDirectory: config.model!,
     data: config.data!,
@@ -144,9 +134,9 @@ async function prepare(config: RunConfig, home: string, signal: AbortSignal) {
     signal,
     onProgress: () => {},
   });
-  const tokens = await openTokenFile(path);
-  await tokens.close();
-  return { contentKey: tokens.contentKey, datasetSize: tokens.trainSize };
+  const data = await openTrainingData(prepared, config);
+  await data.tokens.close();
+  return data;
 }
 
 function trainerStateOf(config: RunConfig, maxSteps: number, foreign: ForeignTrainerState): TrainerState {

@@ -1,10 +1,13 @@
+import { packSamples } from "../../shared/dataset/packing.ts";
+
 /** What a plan knows of a data set. */
 export interface DataFacts {
+  /** Rows of an epoch: samples, or rows of packed ones. */
   readonly trainSize: number;
   readonly evaluationSize: number;
-  /** Mean of the training samples. */
+  /** Mean of the rows. */
   readonly tokensPerSample?: number;
-  /** Tokens of the longest sample that was looked at. */
+  /** Tokens of the longest row that was looked at. */
   readonly longest?: number;
   /** How it is known: counted, estimated from a sample of the rows, or given by the user. */
   readonly source: DataSource;
@@ -26,6 +29,17 @@ export interface RowSample {
   readonly lengths: readonly number[];
   /** Sampled rows that give none: nothing to learn, or all of it cut away. */
   readonly dropped: number;
+}
+
+/** Rows of `capacity` tokens that `samples` samples make when they are packed, given the lengths of some of them. */
+export function estimatePacked(lengths: readonly number[], samples: number, capacity: number) {
+  const rows = packSamples(lengths, capacity).starts.length - 1;
+  const tokens = lengths.reduce((total, length) => total + length, 0);
+  return {
+    trainSize: Math.ceil((samples * rows) / Math.max(1, lengths.length)),
+    tokensPerSample: tokens / Math.max(1, rows),
+    longest: capacity,
+  };
 }
 
 /** Carries what holds for the sampled rows over to all of them. */

@@ -1,13 +1,15 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
+import { openTokenFile } from "../../shared/dataset/tokenFile.ts";
 import { readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { randomKey } from "../../shared/rng.ts";
 import { createEncoder, type EncoderInput } from "../dataset/encoder.ts";
 import { holdOut } from "../dataset/holdOut.ts";
 import { findPrepared } from "../dataset/prepareDataset.ts";
 import { readConversations } from "../dataset/readConversations.ts";
-import { findDataFiles } from "../dataset/reading/findDataFiles.ts";
 import { identifyFile } from "../dataset/reading/identifyFile.ts";
-import { type DataFacts, estimateSamples, type RowSample } from "./dataFacts.ts";
+import { rowsOf } from "../dataset/trainingData.ts";
+import { weighFiles } from "../dataset/weighFiles.ts";
+import { type DataFacts, estimatePacked, estimateSamples, type RowSample } from "./dataFacts.ts";
 import { Reservoir } from "./reservoir.ts";
 
 /** Rows that are tokenized to learn how long they are: their mean is then known to a few percent. */
@@ -33,21 +35,33 @@ export async function readDataFacts(
     onProgress: () => {},
   });
   if (cached) {
-    const { evaluationSize, longest, trainSize, trainTokens } = cached;
-    const tokensPerSample = trainTokens / trainSize;
-    return { trainSize, evaluationSize, longest, tokensPerSample, source: { kind: "cache" } };
-  }
-  const { samples, ...train } = estimateSamples(await sampleRows(config, data!, "--data", signal));
-  if (evalData !== undefined) {
-    const held = estimateSamples(await sampleRows(config, evalData, "--eval-data", signal)).samples;
+    const { evaluationSize, longest } = cached.summary;
+    const tokens = await openTokenFile(cached.path);
+    await tokens.close();
+    const rows = rowsOf(tokens, cached.weights, config);
+    let total = 0;
+    for (let row = 0; row < rows.size; row++) total += rows.lengthOf(row);
     return {
-      ...train,
-      trainSize: atMost(samples, maxTrainSamples),
-      evaluationSize: atMost(held, maxEvalSamples),
+      trainSize: rows.size,
+      evaluationSize,
+      longest: config.packing ? config.maxLength : longest,
+      tokensPerSample: total / rows.size,
+      source: { kind: "cache" },
     };
   }
+  const sampled = await sampleRows(config, data!, "--data", signal);
+  const { samples, ...train } = estimateSamples(sampled);
+  const facts = (count: number, evaluationSize: number): DataFacts => {
+    const trainSize = Math.round(count * sampled.weight);
+    const packed = config.packing ? estimatePacked(sampled.lengths, trainSize, config.maxLength) : {};
+    return { ...train, trainSize, evaluationSize, ...packed };
+  };
+  if (evalData !== undefined) {
+    const held = estimateSamples(await sampleRows(config, evalData, "--eval-data", signal)).samples;
+    return facts(atMost(samples, maxTrainSamples), atMost(held, maxEvalSamples));
+  }
   const evaluationSize = holdOut(samples, config.evalSplit, config.seed, maxEvalSamples).length;
-  return { ...train, trainSize: atMost(samples - evaluationSize, maxTrainSamples), evaluationSize };
+  return facts(atMost(samples - evaluationSize, maxTrainSamples), evaluationSize);
 }
 
 async function sampleRows(
@@ -55,11 +69,14 @@ async function sampleRows(
   inputs: readonly string[],
   flag: string,
   signal: AbortSignal,
-): Promise<RowSample> {
+): Promise<RowSample & { readonly weight: number }> {
   const reservoir = new Reservoir<EncoderInput>(sampledRows, randomKey("plan", config.seed));
-  for (const path of await findDataFiles(inputs, flag)) {
+  let weighted = 0;
+  for (const [path, weight] of await weighFiles(inputs, flag === "--data" ? config.dataWeights : [], flag)) {
     const file = await identifyFile(path, signal);
+    const before = reservoir.seen;
     for await (const row of readConversations(file, config, signal)) reservoir.offer(row);
+    weighted += weight * (reservoir.seen - before);
   }
   const { chatTemplate, maxLength, skipBadRows, trainOnInputs } = config;
   const files = await readTokenizerFiles(config.model!);
@@ -68,7 +85,8 @@ async function sampleRows(
   const lengths = outcomes.flatMap((outcome) =>
     typeof outcome === "object" && "ids" in outcome ? [outcome.ids.length] : [],
   );
-  return { rows: reservoir.seen, lengths, dropped: outcomes.length - lengths.length };
+  const weight = weighted / Math.max(1, reservoir.seen);
+  return { rows: reservoir.seen, lengths, dropped: outcomes.length - lengths.length, weight };
 }
 
 function atMost(size: number, limit = Number.POSITIVE_INFINITY): number {

@@ -13,8 +13,8 @@ export function problemSentence(issue: Issue, setting: Setting, place: string, v
 }
 
 function allowed(issue: Issue, setting: Setting): string {
-  // An element of a list: the only rule for one is that it is not empty.
-  if (issue.path.length > 1) return "must be a list of names";
+  // An element of a list: the only rule for a name is that it is not empty.
+  if (issue.path.length > 1) return issue.message.startsWith("must ") ? issue.message : "must be a list of names";
   switch (issue.code) {
     case "invalid_type":
       return `must be ${typeName(setting)}`;
@@ -67,6 +67,14 @@ export function contradictions(config: RunConfig): string[] {
   const secured = config.tlsCert !== undefined && config.tlsKey !== undefined;
   if (!secured && (config.tlsCert !== undefined || config.tlsKey !== undefined)) {
     found.push("--tls-cert and --tls-key must be given together.");
+  }
+  if (config.dataWeights.length > 0 && config.dataWeights.length !== (config.data?.length ?? 0)) {
+    found.push(
+      `--data-weights must have as many numbers as --data has entries: ${config.dataWeights.length} for ${config.data?.length ?? 0}.`,
+    );
+  }
+  if (config.packing && config.groupByLength) {
+    found.push("--packing and --group-by-length both do away with padding; give one of them.");
   }
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));

@@ -2,6 +2,7 @@ import { z } from "zod";
 
 const positiveInt = z.int().positive();
 const count = z.int().nonnegative();
+const notWeights = "must be a list of numbers above 0, such as 2,0.5";
 
 /**
  * Every setting of a run, with its default and its description. Flags, `COORD_*` environment variables, the keys of
@@ -87,6 +88,12 @@ export const runConfigSchema = z.strictObject({
     .describe(
       "Data set: json, jsonl, csv, parquet or text files (also .gz), globs, directories, or owner/name[@revision] on the hub (default: the built-in demo's).",
     ),
+  dataWeights: z
+    .array(z.coerce.number(notWeights).positive(notWeights).max(1000, notWeights))
+    .default([])
+    .describe(
+      "How often an epoch reads each entry of --data, in their order: 2,0.5 reads the first one twice and half of the second, drawn by the seed (default: each once).",
+    ),
   evalData: z.array(z.string().min(1)).min(1).optional().describe("Held-out data set, named like --data."),
   evalSplit: z
     .number()
@@ -113,6 +120,16 @@ export const runConfigSchema = z.strictObject({
   maxEvalSamples: positiveInt.optional().describe("Samples to hold out at most (default: all)."),
   chatTemplate: z.string().default("auto").describe("Named chat template, or auto for the tokenizer's own."),
   maxLength: positiveInt.max(1_048_576).default(512).describe("Tokens per sample; longer ones are cut."),
+  packing: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Pack short samples into rows of --max-length tokens; none sees another, and a batch size counts rows. The held-out loss is of single samples all the same.",
+    ),
+  groupByLength: z
+    .boolean()
+    .default(false)
+    .describe("Take samples of about the same length in each step, so that less is padding."),
   trainOnInputs: z.boolean().default(false).describe("Learn questions too, not answers alone."),
 
   // LoRA (PEFT's names)

@@ -1,14 +1,12 @@
-import { createPermutation } from "./permutation.ts";
-
-/** Which sample is read where: all that the order of the data depends on. */
+/** What is read where: all that the order of the data depends on, but for lengths where rows are grouped by them. */
 export interface SamplePlan {
   /** Below 2^32. */
   readonly seed: number;
-  /** Samples in the training set, at least 1. */
+  /** Rows of an epoch, at least 1: training samples, or rows of packed ones. */
   readonly datasetSize: number;
   /** Logical shards of a global batch. */
   readonly slots: number;
-  /** Samples per micro-batch. */
+  /** Rows per micro-batch. */
   readonly microBatch: number;
   /** Micro-batches per slot and step. */
   readonly accumulation: number;
@@ -29,21 +27,26 @@ export function epochAt(plan: SamplePlan, step: number): number {
   return step / stepsPerEpoch(plan);
 }
 
+/** Numbers in an epoch, as the micro-batches of a slot. */
+export interface SlotShare {
+  readonly epoch: number;
+  readonly microBatches: number[][];
+}
+
 /**
- * The samples that slot `slot` (from 0) reads at step `step` (from 1), as micro-batches of at most `microBatch` sample
- * numbers. A pure function of its arguments. Each epoch visits every sample exactly once; the short last step of an
- * epoch spreads its samples over the slots as evenly as can be, so a slot may get none: no micro-batches.
+ * The places in an epoch's order that slot `slot` (from 0) reads at step `step` (from 1), as micro-batches of at most
+ * `microBatch`. A pure function of its arguments. Each epoch visits every place exactly once; the short last step of an
+ * epoch spreads its rows over the slots as evenly as can be, so a slot may get none: no micro-batches.
  */
-export function slotSamples(plan: SamplePlan, step: number, slot: number): { epoch: number; microBatches: number[][] } {
+export function slotPlaces(plan: SamplePlan, step: number, slot: number): SlotShare {
   if (!Number.isSafeInteger(step) || step < 1) throw new RangeError(`Steps count from 1, not ${step}.`);
   const perEpoch = stepsPerEpoch(plan);
   const epoch = Math.floor((step - 1) / perEpoch);
   const first = ((step - 1) % perEpoch) * globalBatch(plan);
   const size = Math.min(globalBatch(plan), plan.datasetSize - first);
   const share = shareOf(size, plan.slots, slot);
-  const order = createPermutation(plan.datasetSize, plan.seed, epoch);
-  const samples = Array.from({ length: share.length }, (_, index) => order(first + share.start + index));
-  return { epoch, microBatches: chunk(samples, plan.microBatch) };
+  const places = Array.from({ length: share.length }, (_, index) => first + share.start + index);
+  return { epoch, microBatches: chunk(places, plan.microBatch) };
 }
 
 /** The held-out samples of slot `slot`, in file order: contiguous ranges, as even as can be, in micro-batches. */
@@ -53,7 +56,8 @@ export function evaluationSamples(size: number, slots: number, slot: number, mic
   return chunk(samples, microBatch);
 }
 
-function globalBatch(plan: SamplePlan): number {
+/** Rows of a full step. */
+export function globalBatch(plan: SamplePlan): number {
   return plan.slots * plan.microBatch * plan.accumulation;
 }
 

@@ -25,6 +25,10 @@ export interface TokenFile {
   readonly trainSize: number;
   readonly evaluationSize: number;
   readonly trainTokens: number;
+  /** Tokens of each training sample. */
+  readonly trainLengths: Uint32Array;
+  /** Training samples of each training file, in their order. */
+  readonly trainParts: readonly number[];
   readonly header: TokenFileHeader;
   /** Throws TokenFileDamaged where the bytes are not those that were written, RangeError past the end of the split. */
   sample(split: TokenSplit, index: number): Promise<TokenSample>;
@@ -91,6 +95,8 @@ async function readIndex(path: string, handle: FileHandle): Promise<TokenFile> {
     trainSize: counts.trainSize,
     evaluationSize: counts.evaluationSize,
     trainTokens: counts.trainTokens,
+    trainLengths: train.map((sample) => lengths[sample]!),
+    trainParts: countParts(train, header.parts),
     header,
     sample: async (split, position) => {
       const numbers = split === "train" ? train : evaluation;
@@ -130,6 +136,18 @@ async function readRange(handle: FileHandle, position: number, length: number): 
 
 function readU32(bytes: Buffer): Uint32Array {
   return Uint32Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readUInt32LE(index * 4));
+}
+
+/** How many of the ascending `numbers` are in each of consecutive ranges of the given sizes. */
+function countParts(numbers: Uint32Array, sizes: readonly number[]): number[] {
+  let end = 0;
+  let at = 0;
+  return sizes.map((size) => {
+    const before = at;
+    end += size;
+    while (at < numbers.length && numbers[at]! < end) at++;
+    return at - before;
+  });
 }
 
 /** The numbers below `samples` that are not in `chosen`, ascending. */

@@ -28,6 +28,8 @@ export interface TokenFileHeader {
   /** Bytes per token id: 2 or 4. */
   readonly width: 2 | 4;
   readonly samples: number;
+  /** Samples of each training file, in their order, those held out included. */
+  readonly parts: readonly number[];
   readonly counts: TokenCounts;
 }
 

@@ -58,7 +58,11 @@ export class TokenFileWriter {
   }
 
   /** `evaluation`: the numbers of the held-out samples, ascending. Returns the header that was written. */
-  async commit(evaluation: readonly number[], counts: RowCounts): Promise<TokenFileHeader> {
+  async commit(
+    evaluation: readonly number[],
+    counts: RowCounts,
+    parts: readonly number[] = [this.samples],
+  ): Promise<TokenFileHeader> {
     await this.#write(u32(this.#lengths));
     await this.#write(u32(this.#checksums));
     await this.#write(u32(evaluation));
@@ -67,6 +71,7 @@ export class TokenFileWriter {
       contentKey: this.#hash.digest("hex"),
       width: this.width,
       samples: this.samples,
+      parts,
       counts: this.#count(evaluation, counts),
     };
     const json = Buffer.from(JSON.stringify(header), "utf8");

@@ -37,6 +37,18 @@ describe("a run with a fixed seed and four slots", () => {
     expect(new Set(digests.map(({ optimizer }) => optimizer)).size).toBe(1);
   });
 
+  it.each(["--packing", "--group-by-length"])("ends with the same bytes on 1 and 2 workers with %s", async (flag) => {
+    const digests = [];
+    for (const gpus of [1, 2]) {
+      const output = home.path(`output${flag}-${gpus}`);
+      const wishes = [flag, "--max-length", "256", "--max-steps", "3", "--gpus", `${gpus}`, "--output", output];
+      const result = await home.coord(["launch", ...flags, ...wishes]);
+      expect(result, result.stderr).toMatchObject({ exitCode: 0 });
+      digests.push(await finalDigests(output, 3));
+    }
+    expect(digests[0]).toEqual(digests[1]);
+  });
+
   it("ends with other bytes with another seed, so the comparison means something", async () => {
     const output = home.path("output-seed");
     const result = await home.coord(["launch", ...flags, "--gpus", "2", "--seed", "7", "--output", output]);

@@ -23,6 +23,9 @@ export interface Caller {
   readonly incarnation: string;
 }
 
+/** Rows that one request asks for; the coordinator takes no more than 4096. */
+const samplesPerRequest = 1024;
+
 /** The membership that a call belongs to; the signal ends with it. */
 export interface Epoch {
   readonly generation: bigint;
@@ -70,15 +73,22 @@ export class CoordinatorClient {
     void this.#regions.close();
   }
 
-  /** Tokenized samples by number, in the order asked for. */
-  async samples(split: Split, indices: readonly number[], signal: AbortSignal): Promise<Sample[]> {
-    if (indices.length === 0) return [];
-    const request = { member: this.caller, split, indices: indices.map(BigInt) };
+  /** Rows of tokens by place in the epoch's order (training) or number (held out), in the order asked for. */
+  async samples(
+    from: { readonly split: Split; readonly epoch: number },
+    indices: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Sample[]> {
     const samples: Sample[] = [];
-    for await (const response of this.#control.service(DataService).getSamples(request, { signal })) {
-      // A copy, because the bytes are a view at any offset and Uint32Array wants a multiple of 4.
-      const inputIds = new Uint32Array(new Uint8Array(response.inputIds).buffer);
-      samples.push({ inputIds, labelMask: response.labelMask });
+    for (let at = 0; at < indices.length; at += samplesPerRequest) {
+      const wanted = indices.slice(at, at + samplesPerRequest).map(BigInt);
+      const request = { member: this.caller, ...from, indices: wanted };
+      for await (const response of this.#control.service(DataService).getSamples(request, { signal })) {
+        // A copy, because the bytes are a view at any offset and Uint32Array wants a multiple of 4.
+        const inputIds = new Uint32Array(new Uint8Array(response.inputIds).buffer);
+        const { labelMask, lengths } = response;
+        samples.push({ inputIds, labelMask, ...(lengths.length > 0 && { lengths }) });
+      }
     }
     if (samples.length !== indices.length) {
       throw new CoordError("INTERNAL", `Asked for ${indices.length} samples, got ${samples.length}.`);

@@ -1,5 +1,5 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
-import { evaluationSamples, type SamplePlan, slotSamples } from "../../shared/dataset/plan.ts";
+import { evaluationSamples, type SamplePlan, slotPlaces } from "../../shared/dataset/plan.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { type Failpoint, failpoint } from "../../shared/failpoint.ts";
 import { Split } from "../../shared/gen/coord/v1/data_pb.ts";
@@ -143,7 +143,9 @@ export class Trainer {
       let tokens = 0;
       for (const indices of evaluationSamples(evaluationSize, slots, slot, config.perDeviceEvalBatchSize)) {
         share.signal.throwIfAborted();
-        const loss = await engine.evaluate(collate(await client.samples(Split.EVALUATION, indices, share.signal)));
+        const loss = await engine.evaluate(
+          collate(await client.samples({ split: Split.EVALUATION, epoch: 0 }, indices, share.signal)),
+        );
         sum += loss.sum;
         tokens += loss.tokens;
       }
@@ -194,8 +196,8 @@ export class Trainer {
   }
 
   async #load(step: number, slot: number, signal: AbortSignal): Promise<Sample[][]> {
-    const { microBatches } = slotSamples(this.#plan, step, slot);
-    const samples = await this.#options.client.samples(Split.TRAIN, microBatches.flat(), signal);
+    const { epoch, microBatches } = slotPlaces(this.#plan, step, slot);
+    const samples = await this.#options.client.samples({ split: Split.TRAIN, epoch }, microBatches.flat(), signal);
     // All micro-batches of a slot but the last are full.
     const size = microBatches[0]?.length ?? 0;
     return microBatches.map((indices, index) => samples.slice(index * size, index * size + indices.length));

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/data.proto.
  */
 export const file_coord_v1_data: GenFile = /*@__PURE__*/
-  fileDesc("ChNjb29yZC92MS9kYXRhLnByb3RvEghjb29yZC52MSJmChFHZXRTYW1wbGVzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIPCgdpbmRpY2VzGAMgAygEIkoKEkdldFNhbXBsZXNSZXNwb25zZRINCgVpbmRleBgBIAEoBBIRCglpbnB1dF9pZHMYAiABKAwSEgoKbGFiZWxfbWFzaxgDIAEoDCpFCgVTcGxpdBIVChFTUExJVF9VTlNQRUNJRklFRBAAEg8KC1NQTElUX1RSQUlOEAESFAoQU1BMSVRfRVZBTFVBVElPThACMmIKC0RhdGFTZXJ2aWNlElMKCkdldFNhbXBsZXMSGy5jb29yZC52MS5HZXRTYW1wbGVzUmVxdWVzdBocLmNvb3JkLnYxLkdldFNhbXBsZXNSZXNwb25zZSIIkAIBirUYAQEwAWIGcHJvdG8z", [file_coord_v1_access, file_coord_v1_common]);
+  fileDesc("ChNjb29yZC92MS9kYXRhLnByb3RvEghjb29yZC52MSJ1ChFHZXRTYW1wbGVzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIPCgdpbmRpY2VzGAMgAygEEg0KBWVwb2NoGAQgASgNIlsKEkdldFNhbXBsZXNSZXNwb25zZRINCgVpbmRleBgBIAEoBBIRCglpbnB1dF9pZHMYAiABKAwSEgoKbGFiZWxfbWFzaxgDIAEoDBIPCgdsZW5ndGhzGAQgAygNKkUKBVNwbGl0EhUKEVNQTElUX1VOU1BFQ0lGSUVEEAASDwoLU1BMSVRfVFJBSU4QARIUChBTUExJVF9FVkFMVUFUSU9OEAIyYgoLRGF0YVNlcnZpY2USUwoKR2V0U2FtcGxlcxIbLmNvb3JkLnYxLkdldFNhbXBsZXNSZXF1ZXN0GhwuY29vcmQudjEuR2V0U2FtcGxlc1Jlc3BvbnNlIgiQAgGKtRgBATABYgZwcm90bzM", [file_coord_v1_access, file_coord_v1_common]);
 
 /**
  * Asks for samples by number.
@@ -36,11 +36,19 @@ export type GetSamplesRequest = Message<"coord.v1.GetSamplesRequest"> & {
   split: Split;
 
   /**
-   * Numbers of the samples, each below the size of the split. At most 4096.
+   * Which samples, each below the size of the split, at most 4096: places in an epoch's order of rows (training), or
+   * numbers of samples (held out).
    *
    * @generated from field: repeated uint64 indices = 3;
    */
   indices: bigint[];
+
+  /**
+   * The epoch, from 0, in whose order the places are; 0 for held-out samples.
+   *
+   * @generated from field: uint32 epoch = 4;
+   */
+  epoch: number;
 };
 
 /**
@@ -51,13 +59,13 @@ export const GetSamplesRequestSchema: GenMessage<GetSamplesRequest> = /*@__PURE_
   messageDesc(file_coord_v1_data, 0);
 
 /**
- * One sample.
+ * One row: a sample, or several packed one after the other.
  *
  * @generated from message coord.v1.GetSamplesResponse
  */
 export type GetSamplesResponse = Message<"coord.v1.GetSamplesResponse"> & {
   /**
-   * Number of the sample.
+   * The index that was asked for.
    *
    * @generated from field: uint64 index = 1;
    */
@@ -76,6 +84,13 @@ export type GetSamplesResponse = Message<"coord.v1.GetSamplesResponse"> & {
    * @generated from field: bytes label_mask = 3;
    */
   labelMask: Uint8Array;
+
+  /**
+   * Tokens of each packed sample; empty where the row is one sample.
+   *
+   * @generated from field: repeated uint32 lengths = 4;
+   */
+  lengths: number[];
 };
 
 /**

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { slotRows } from "../../../../shared/dataset/epochOrder.ts";
 import {
   epochAt,
   evaluationSamples,
   type SamplePlan,
-  slotSamples,
   stepsPerEpoch,
   totalSteps,
 } from "../../../../shared/dataset/plan.ts";
@@ -18,7 +18,7 @@ const anyPlan: fc.Arbitrary<SamplePlan> = fc.record({
 });
 
 const slotsOf = (plan: SamplePlan, step: number) =>
-  Array.from({ length: plan.slots }, (_, slot) => slotSamples(plan, step, slot));
+  Array.from({ length: plan.slots }, (_, slot) => slotRows(plan, step, slot));
 
 describe("the sample plan", () => {
   it("takes 27,974 steps for two epochs of HuatuoGPT's 223,781 rows in batches of 4 × 4 on one GPU", () => {
@@ -28,7 +28,7 @@ describe("the sample plan", () => {
     expect(totalSteps(plan, 2, 100)).toBe(100);
     expect(totalSteps(plan, 0.5, 0)).toBe(6994);
     expect(epochAt(plan, 27_974)).toBe(2);
-    expect(slotSamples(plan, 13_987, 0).microBatches.flat()).toHaveLength(223_781 % 16);
+    expect(slotRows(plan, 13_987, 0).microBatches.flat()).toHaveLength(223_781 % 16);
   });
 
   it("reads every sample exactly once per epoch, whatever the sizes", () => {
@@ -76,7 +76,7 @@ describe("the sample plan", () => {
 
   it("shuffles anew each epoch", () => {
     const plan = { seed: 1, datasetSize: 100, slots: 1, microBatch: 100, accumulation: 1 };
-    expect(slotSamples(plan, 1, 0).microBatches).not.toEqual(slotSamples(plan, 2, 0).microBatches);
+    expect(slotRows(plan, 1, 0).microBatches).not.toEqual(slotRows(plan, 2, 0).microBatches);
   });
 
   it("never changes, so that old runs can be resumed", () => {
@@ -108,8 +108,8 @@ describe("the sample plan", () => {
 
   it("refuses steps before the first and slots beyond the last", () => {
     const plan = { seed: 1, datasetSize: 10, slots: 2, microBatch: 2, accumulation: 1 };
-    expect(() => slotSamples(plan, 0, 0)).toThrow(RangeError);
-    expect(() => slotSamples(plan, 1, 2)).toThrow(RangeError);
+    expect(() => slotRows(plan, 0, 0)).toThrow(RangeError);
+    expect(() => slotRows(plan, 1, 2)).toThrow(RangeError);
   });
 });
 
