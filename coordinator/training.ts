@@ -5,6 +5,7 @@ import type { Clock } from "../shared/clock.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { epochAt } from "../shared/dataset/plan.ts";
 import { Deferred } from "../shared/deferred.ts";
+import { CoordError } from "../shared/errors.ts";
 import { failpoint } from "../shared/failpoint.ts";
 import { CheckpointService } from "../shared/gen/coord/v1/checkpoint_pb.ts";
 import { CollectiveService } from "../shared/gen/coord/v1/collective_pb.ts";
@@ -68,6 +69,8 @@ export class Training {
   readonly #meter: StepMeter;
   /** May change while training goes on. */
   saveSteps: number;
+  /** Why a step is going to be skipped. */
+  readonly #notFiniteReasons = new Map<number, string>();
   #stopping = false;
   #lastState: TrainingState | undefined;
 
@@ -110,7 +113,7 @@ export class Training {
           const message = `Worker ${member.workerId} (pid ${member.pid} on ${member.host}) is out: ${reason}.`;
           options.events.add("worker", message, { workerId: member.workerId, pid: member.pid });
           // It may hang for ever: only its agent can end it.
-          if (loss === "silent") options.agents.replace(member.nodeRank, member.localRank);
+          if (loss === "silent" || loss === "diverged") options.agents.replace(member.nodeRank, member.localRank);
         },
         onWaiting: (reason) => {
           if (!this.#stopping) options.monitor.enter(RunState.FORMING, reason);
@@ -129,7 +132,7 @@ export class Training {
       regions: options.regions,
       onNotShared: (thrown) =>
         options.events.add("warning", `The sum of gradients goes over gRPC, not through shared memory: ${thrown}.`),
-      onNotFinite: (error) => this.failed.reject(error),
+      onNotFinite: (step, sentence) => this.#notFinite(step, sentence),
       onEvaluation: (step, { sum, tokens }) => this.#evaluated(step, sum / tokens),
     });
     options.monitor.session = this.session;
@@ -173,7 +176,8 @@ export class Training {
       votes.reduce((total, vote) => total + pick(vote), 0) / votes.length;
     const figures = {
       step,
-      loss: round.loss.sum / round.loss.tokens,
+      // A step that is skipped may have no loss that could be told.
+      loss: round.loss.tokens > 0 ? round.loss.sum / round.loss.tokens : (monitor.metrics?.loss ?? 0),
       learningRate: votes[0]!.learningRate,
       gradientNorm: votes[0]!.gradientNorm,
       epoch: epochAt(plan, step),
@@ -181,10 +185,24 @@ export class Training {
       reduceMs: mean((vote) => vote.times?.reduceMs ?? 0),
       ...this.#meter.commit(step, clock.monotonicMs(), round.inputTokens),
     };
+    if (votes[0]!.skipped) {
+      const why = this.#notFiniteReasons.get(step) ?? "The sum of the gradients is NaN or infinite.";
+      events.add("warning", `Step ${step} is skipped: it changes nothing. ${why}`, { step });
+    }
+    this.#notFiniteReasons.clear();
     monitor.metrics = figures;
     monitor.timings.commit(step, this.session.generation!.members, votes);
     this.log.step(figures);
     events.add("step", `Step ${step} of ${maxSteps}: loss ${figures.loss.toFixed(4)}.`, { ...figures });
+  }
+
+  #notFinite(step: number, sentence: string): void {
+    if (this.#options.config.onNan === "skip") {
+      this.#notFiniteReasons.set(step, this.#notFiniteReasons.get(step) ?? sentence);
+      return;
+    }
+    const advice = "Lower --learning-rate, look at the samples of that step, or go on without it (--on-nan skip).";
+    this.failed.reject(new CoordError("NOT_FINITE", `${sentence} ${advice}`));
   }
 
   #duesAt(step: number): Dues {

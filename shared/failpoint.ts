@@ -16,6 +16,9 @@ export type Failpoint =
   | "commit-decided"
   | "checkpoint-due";
 
+/** Faults that a test can have a worker commit, other than dying. */
+export type Fault = "gradient-nan" | "parameters-differ";
+
 interface Plan {
   readonly point: string;
   readonly step: number;
@@ -31,15 +34,25 @@ const plan = readPlan(process.env["COORD_FAILPOINT"], process.env["COORD_FAILPOI
  * ends by SIGKILL, as by a power cut, once per marker file (COORD_FAILPOINT_MARKER), however often it is started again.
  */
 export function failpoint(point: Failpoint, step: number, who: string): void {
-  if (plan?.point !== point || plan.step !== step || plan.who !== who) return;
-  try {
-    closeSync(openSync(plan.marker, "wx"));
-  } catch {
-    return;
-  }
+  if (!fires(point, step, who)) return;
   process.kill(process.pid, "SIGKILL");
   // The signal is delivered before anything else can happen on this thread, but not necessarily before this returns.
   for (;;);
+}
+
+/** True, once, where COORD_FAILPOINT names this fault, step and process. */
+export function faultInjected(fault: Fault, step: number, who: string): boolean {
+  return fires(fault, step, who);
+}
+
+function fires(point: string, step: number, who: string): boolean {
+  if (plan?.point !== point || plan.step !== step || plan.who !== who) return false;
+  try {
+    closeSync(openSync(plan.marker, "wx"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readPlan(text: string | undefined, marker: string | undefined): Plan | undefined {

@@ -47,7 +47,8 @@ export class Collective {
       readonly regions?: SharedRegions | undefined;
       /** Hears why a sum could not be left in shared memory; it went over gRPC. */
       onNotShared?(thrown: unknown): void;
-      onNotFinite(error: CoordError): void;
+      /** A slot's gradient or loss cannot be used; the sentence says whose and where. */
+      onNotFinite(step: number, sentence: string): void;
       onEvaluation(step: number, loss: TokenLoss): void;
     },
   ) {}
@@ -85,6 +86,7 @@ export class Collective {
     // The membership may have changed while the bytes came in.
     const generation = this.#admit(header);
     checkDigest(digest, header.digest, `The gradient of slot ${header.slot}`);
+    if (header.notFinite !== "") this.#reportNotFinite(generation, header);
     this.#roundFor(generation, header.key!).add({
       slot: header.slot,
       digest: header.digest,
@@ -173,6 +175,16 @@ export class Collective {
     return { loss: { sum: total.sum, tokens: BigInt(total.tokens) } };
   }
 
+  #reportNotFinite(generation: Generation, { key, member, notFinite, slot }: ContributeHeader): void {
+    const { host, rank, workerId } = this.session().memberOf(generation, member!);
+    const what = notFinite === "loss" ? "The loss" : "The gradient";
+    const where = notFinite === "loss" ? "" : `, first in ${notFinite}`;
+    this.options.onNotFinite(
+      Number(key!.step),
+      `${what} of slot ${slot} (rank ${rank}, worker ${workerId} on ${host}) is NaN or infinite at step ${key!.step}${where}.`,
+    );
+  }
+
   /** Refuses a contribution before any memory is taken for it. */
   #admit(header: ContributeHeader): Generation {
     const generation = this.#checkKey(header.key!);
@@ -185,12 +197,7 @@ export class Collective {
       );
     }
     if (header.loss && !Number.isFinite(header.loss.sum)) {
-      const error = new CoordError(
-        "NOT_FINITE",
-        `The loss of slot ${header.slot} (worker ${member.workerId}, rank ${member.rank}) is ${header.loss.sum} at step ${header.key!.step}. Lower --learning-rate or look at the samples of that step.`,
-      );
-      this.options.onNotFinite(error);
-      throw error;
+      throw new CoordError("INVALID_REQUEST", `The loss of slot ${header.slot} came as ${header.loss.sum}.`);
     }
     return generation;
   }

@@ -4,7 +4,7 @@ import type { HeartbeatRequest, JoinRequest } from "../../shared/gen/coord/v1/me
 import { type Caller, createMember, type Member } from "./member.ts";
 
 /** How a membership ended. */
-export type Loss = "hung up" | "silent" | "superseded" | "left";
+export type Loss = "hung up" | "silent" | "superseded" | "diverged" | "left";
 
 export interface RegistryOptions {
   readonly runId: string;
@@ -83,7 +83,8 @@ export class MemberRegistry {
   lose(member: Member, loss: Loss, reason: string): void {
     if (this.#members.get(member.workerId) !== member) return;
     this.#members.delete(member.workerId);
-    const code = loss === "superseded" ? "NOT_A_MEMBER" : "STALE_GENERATION";
+    // Who holds other parameters than the rest must not come back with them.
+    const code = loss === "superseded" || loss === "diverged" ? "NOT_A_MEMBER" : "STALE_GENERATION";
     member.assignments.fail(new CoordError(code, `Worker ${member.workerId} is out: ${reason}.`));
     this.#options.onLost(member, loss, reason);
   }

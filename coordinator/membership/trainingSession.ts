@@ -152,9 +152,16 @@ export class TrainingSession {
       case "pending":
         break;
       case "diverged": {
-        const error = new CoordError("DIVERGED", tally.reason);
-        this.#options.events.onFailure(error);
-        throw error;
+        if (tally.outvoted.length === 0) {
+          const error = new CoordError("DIVERGED", tally.reason);
+          this.#options.events.onFailure(error);
+          throw error;
+        }
+        // The rest agree: their step is run again with replacements, which take the majority's state.
+        const { signal } = generation.controller;
+        for (const workerId of tally.outvoted)
+          this.#registry.lose(this.members.get(workerId)!, "diverged", tally.reason);
+        throw signal.reason;
       }
       case "unanimous":
         this.#commit(generation, step);

@@ -60,6 +60,9 @@ export const runConfigSchema = z.strictObject({
     .default(60_000)
     .describe("Time without a coordinator after which agents and workers end themselves, in milliseconds."),
   formTimeoutMs: positiveInt.default(300_000).describe("Time for all workers to join, in milliseconds."),
+  hashEvery: positiveInt
+    .default(1)
+    .describe("Steps between comparisons of a hash of the parameters across workers; one that differs is replaced."),
   threadsPerWorker: count
     .max(1024)
     .default(0)
@@ -179,6 +182,10 @@ export const runConfigSchema = z.strictObject({
   adamStartStep: count
     .default(0)
     .describe("Step at which AdamW's moments were zero, from which its bias correction counts; set by coord import."),
+  onNan: z
+    .enum(["stop", "skip"])
+    .default("stop")
+    .describe("When a gradient or loss is NaN or infinite: end the run, or let the step change nothing and go on."),
   maxGradNorm: z.number().min(0).default(1).describe("Clip gradients to this global L2 norm; 0 for never."),
   seed: z
     .int()

@@ -84,7 +84,7 @@ describe("an all-reduce of two workers with two slots each", () => {
       slots,
       groupSize,
       regions,
-      onNotFinite: fail,
+      onNotFinite: (_, sentence) => fail(new Error(sentence)),
       onEvaluation() {},
     });
     const server = new CoordinatorServer({ worker: "token", viewer: "v", admin: "a" }, createLogger("test"), undefined);

@@ -37,6 +37,8 @@ export interface SlotGradient {
   readonly gradient: Float32Array;
   readonly loss: { readonly sum: number; readonly tokens: number };
   readonly inputTokens: number;
+  /** Name of the first tensor that is not finite, or "loss"; absent when all is finite. */
+  readonly notFinite?: string;
 }
 
 /**
@@ -107,6 +109,7 @@ export class CoordinatorClient {
       digest: 0n,
       loss: { sum: part.loss.sum, tokens: BigInt(part.loss.tokens) },
       inputTokens: BigInt(part.inputTokens),
+      notFinite: part.notFinite ?? "",
     };
     const service = this.#upload.service(CollectiveService);
     await this.#regions.attempt(

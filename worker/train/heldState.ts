@@ -67,6 +67,13 @@ export class HeldState {
   }
 }
 
+/** Makes `to` hold the same parameters and moments as `from`. */
+export function copyVectors(from: TrainingState, to: TrainingState): void {
+  to.parameters.set(from.parameters);
+  to.firstMoment.set(from.firstMoment);
+  to.secondMoment.set(from.secondMoment);
+}
+
 function allocate(layout: ParamLayout): TrainingState {
   const vector = () => new Float32Array(layout.elements);
   return { step: 0, layout, parameters: vector(), firstMoment: vector(), secondMoment: vector() };

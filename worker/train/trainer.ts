@@ -1,7 +1,7 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { evaluationSamples, type SamplePlan, slotPlaces } from "../../shared/dataset/plan.ts";
 import { CoordError } from "../../shared/errors.ts";
-import { type Failpoint, failpoint } from "../../shared/failpoint.ts";
+import { type Failpoint, failpoint, faultInjected } from "../../shared/failpoint.ts";
 import { Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { BufferPool } from "../../shared/tensors/bufferPool.ts";
@@ -10,7 +10,8 @@ import { digest64 } from "../../shared/tensors/digest.ts";
 import type { CoordinatorClient, Epoch, SlotGradient } from "../collective/coordinatorClient.ts";
 import type { Engine } from "../engine/engine.ts";
 import { collate, type Sample } from "./collate.ts";
-import type { HeldState } from "./heldState.ts";
+import { firstNotFinite } from "./firstNotFinite.ts";
+import { copyVectors, type HeldState } from "./heldState.ts";
 import { adamWStep, clipFactor, l2Norm } from "./optimizer.ts";
 import { learningRateAt } from "./schedule.ts";
 
@@ -96,22 +97,27 @@ export class Trainer {
     lap("reduceMs", "reduce");
 
     const norm = l2Norm(sum.gradient, 1 / sum.loss.tokens);
-    if (!Number.isFinite(norm)) {
+    const skipped = !Number.isFinite(norm);
+    if (skipped && config.onNan === "stop") {
       throw new CoordError(
         "NOT_FINITE",
-        `The gradient of step ${step} is not finite (norm ${norm}). Lower --learning-rate or look at the samples of that step.`,
+        `The gradient of step ${step} is not finite (norm ${norm}). Lower --learning-rate, look at the samples of that step, or go on without it (--on-nan skip).`,
       );
     }
     const next = held.prepare();
     const learningRate = learningRateAt(config, step, maxSteps);
-    adamWStep(state, next, sum.gradient, clipFactor(norm, config.maxGradNorm) / sum.loss.tokens, {
-      learningRate,
-      beta1: config.adamBeta1,
-      beta2: config.adamBeta2,
-      epsilon: config.adamEpsilon,
-      weightDecay: config.weightDecay,
-      startStep: config.adamStartStep,
-    });
+    if (skipped) copyVectors(state, next);
+    else {
+      adamWStep(state, next, sum.gradient, clipFactor(norm, config.maxGradNorm) / sum.loss.tokens, {
+        learningRate,
+        beta1: config.adamBeta1,
+        beta2: config.adamBeta2,
+        epsilon: config.adamEpsilon,
+        weightDecay: config.weightDecay,
+        startStep: config.adamStartStep,
+      });
+    }
+    if (faultInjected("parameters-differ", step, client.caller.workerId)) next.parameters[0]! += 1;
     lap("updateMs", "update");
     at("update-computed");
     const directive = await client.membership.commitStep(
@@ -119,9 +125,11 @@ export class Trainer {
         member: client.caller,
         generation: share.generation,
         step: BigInt(step),
-        parametersDigest: digest64(bytesOfFloat32(next.parameters)),
+        // Without a hash all votes are the same: it was not asked for at this step.
+        parametersDigest: step % config.hashEvery === 0 ? digest64(bytesOfFloat32(next.parameters)) : 0n,
         learningRate,
-        gradientNorm: norm,
+        gradientNorm: skipped ? 0 : norm,
+        skipped,
         times,
       },
       { signal: share.signal },
@@ -175,7 +183,12 @@ export class Trainer {
       tokens += loss.tokens;
       inputTokens += samples.reduce((total, sample) => total + sample.inputIds.length, 0);
     }
-    return { slot, gradient, loss: { sum, tokens }, inputTokens };
+    if (faultInjected("gradient-nan", step, this.#options.client.caller.workerId)) gradient.fill(Number.NaN, -1);
+    const notFinite = firstNotFinite(gradient, engine.layout) ?? (Number.isFinite(sum) ? undefined : "loss");
+    if (notFinite === undefined) return { slot, gradient, loss: { sum, tokens }, inputTokens };
+    // So that whoever gets the sum sees it, even if only the loss was wrong; losses of other slots stay usable.
+    gradient[0] = Number.NaN;
+    return { slot, gradient, loss: { sum: 0, tokens: 0 }, inputTokens, notFinite };
   }
 
   /** The micro-batches of a slot, from what was read ahead where possible. */

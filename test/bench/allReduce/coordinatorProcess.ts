@@ -47,7 +47,7 @@ const collective = new Collective(() => session, {
   slots: workers,
   groupSize: workers,
   regions,
-  onNotFinite: fail,
+  onNotFinite: (_, sentence) => fail(new Error(sentence)),
   onEvaluation() {},
 });
 const server = new CoordinatorServer(
