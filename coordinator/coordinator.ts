@@ -3,6 +3,7 @@ import { exportAdapter } from "../shared/checkpoint/exportAdapter.ts";
 import { LocalCheckpointStore } from "../shared/checkpoint/localStore.ts";
 import type { CheckpointStore } from "../shared/checkpoint/store.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
+import { gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import type { SamplePlan } from "../shared/dataset/plan.ts";
 import { Deferred, unlessAborted } from "../shared/deferred.ts";
@@ -94,7 +95,7 @@ export class Coordinator {
     this.monitor = new RunMonitor({
       runId,
       output: config.output,
-      worldSize: config.nodes * config.gpus,
+      worldSize: worldSizeOf(config),
       clock: this.#clock,
       events,
       onStop: (now) => this.#stop(now),
@@ -200,7 +201,7 @@ export class Coordinator {
 
   async #runWorkers(training: Training): Promise<void> {
     const { config } = this.#context;
-    this.monitor.enter(RunState.FORMING, `Starting ${config.nodes * config.gpus} workers on ${config.nodes} nodes.`);
+    this.monitor.enter(RunState.FORMING, `Starting ${worldSizeOf(config)} workers on ${config.nodes} nodes.`);
     await this.#agents.start();
     let lastLook = this.#clock.monotonicMs();
     const eviction = setInterval(() => {
@@ -301,10 +302,11 @@ export class Coordinator {
   }
 }
 
-function tooFew({ session }: Training, { formTimeoutMs, gpus, nodes }: RunConfig): CoordError {
-  const missing = Array.from({ length: nodes * gpus }, (_, rank) => `${Math.floor(rank / gpus)}/${rank % gpus}`).filter(
-    (workerId) => !session.members.has(workerId),
-  );
+function tooFew({ session }: Training, config: RunConfig): CoordError {
+  const { formTimeoutMs } = config;
+  const missing = gpusOfNodes(config)
+    .flatMap((gpus, nodeRank) => Array.from({ length: gpus }, (_, localRank) => `${nodeRank}/${localRank}`))
+    .filter((workerId) => !session.members.has(workerId));
   return new CoordError(
     "WORKER_FAILED",
     `After ${formTimeoutMs / 1000} s (--form-timeout-ms) these workers (node/place) are still missing: ${missing.join(", ")}.`,

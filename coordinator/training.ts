@@ -2,6 +2,7 @@ import type { CheckpointStore } from "../shared/checkpoint/store.ts";
 import type { TrainerState } from "../shared/checkpoint/trainerState.ts";
 import type { TrainingState } from "../shared/checkpoint/trainingState.ts";
 import type { Clock } from "../shared/clock.ts";
+import { gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { epochAt } from "../shared/dataset/plan.ts";
 import { Deferred } from "../shared/deferred.ts";
@@ -86,7 +87,8 @@ export class Training {
     this.session = new TrainingSession({
       runId,
       nodes: config.nodes,
-      gpus: config.gpus,
+      gpus: Math.max(...gpusOfNodes(config)),
+      worldSize: worldSizeOf(config),
       plan: {
         configJson: JSON.stringify(config),
         slots,

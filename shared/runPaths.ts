@@ -32,6 +32,8 @@ export interface RunPaths {
   readonly metrics: string;
   /** How the run ended. */
   readonly result: string;
+  /** There when kill-stale has dealt with the run's other hosts. */
+  readonly hostsCleared: string;
 }
 
 export function runPaths(home: string, runId: string): RunPaths {
@@ -50,6 +52,7 @@ export function runPaths(home: string, runId: string): RunPaths {
     events: join(root, "events.jsonl"),
     metrics: join(root, "metrics.jsonl"),
     result: join(root, "result.json"),
+    hostsCleared: join(root, "hosts-cleared"),
   };
 }
 

@@ -1,3 +1,4 @@
+import { worldSizeOf } from "../../shared/config/hosts.ts";
 import { type StatusDocument, statusDocument } from "../observe/renderStatus.ts";
 import type { Liveness } from "../runs/decideLiveness.ts";
 import { openRunClient } from "../runs/runClient.ts";
@@ -34,7 +35,7 @@ async function fromFiles({ runId, directory, run }: SelectedRun, liveness: Liven
     step: result?.step ?? 0,
     maxSteps: result?.maxSteps ?? 0,
     generation: 0,
-    worldSize: run.config.nodes * run.config.gpus,
+    worldSize: worldSizeOf(run.config),
     output: run.output,
     checkpoint: result?.checkpoint || null,
     adapter: result?.adapter || null,

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Options } from "yargs";
 import { isDemo } from "../../shared/config/demo.ts";
+import { worldSizeOf } from "../../shared/config/hosts.ts";
 import type { ResolvedConfig } from "../../shared/config/resolve.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { coordHome } from "../../shared/runPaths.ts";
@@ -62,7 +63,7 @@ async function measuredSpeed(values: CommandValues, context: CommandContext): Pr
   if (like === undefined) return undefined;
   const { directory, run, runId } = await selectRun(like, context);
   const steps = await readSteps(directory.paths.metrics);
-  const speed = measureSpeed(steps, run.config.nodes * run.config.gpus);
+  const speed = measureSpeed(steps, worldSizeOf(run.config));
   if (speed === undefined) {
     throw new CoordError("CONFIG_INVALID", `Run ${runId} has too few steps to go by; name another with --like.`);
   }

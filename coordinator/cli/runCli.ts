@@ -1,11 +1,11 @@
 import type { Argv, Options } from "yargs";
 import { nearestName } from "../../shared/config/nearestName.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { packageVersion } from "../../shared/process/packageVersion.ts";
 import type { Command, CommandContext, CommandValues } from "./command.ts";
 import { commandTable } from "./commandTable.ts";
 import { completions } from "./completions.ts";
 import { normalizeFlags } from "./normalizeFlags.ts";
-import { programVersion } from "./programVersion.ts";
 
 /** Options of every command. */
 const commonOptions: Readonly<Record<string, Options>> = {
@@ -22,7 +22,7 @@ export async function runCli(argv: readonly string[], context: CommandContext): 
   const asksHelp = rest.includes("--help") || rest.includes("-h");
   const width = helpWidth(context);
 
-  if (at < 0 && (rest.includes("--version") || rest.includes("-v"))) return print(context, programVersion());
+  if (at < 0 && (rest.includes("--version") || rest.includes("-v"))) return print(context, packageVersion());
   if (name === "help") {
     normalizeFlags(
       rest.filter((token) => token !== "--version"),

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { worldSizeOf } from "../../shared/config/hosts.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { type EpochOrder, epochOrder } from "../../shared/dataset/epochOrder.ts";
 import { type SamplePlan, totalSteps } from "../../shared/dataset/plan.ts";
@@ -26,7 +27,7 @@ export async function openTrainingData(prepared: PreparedDataset, config: RunCon
   const plan: SamplePlan = {
     seed: config.seed,
     datasetSize: rows.size,
-    slots: config.slots ?? config.nodes * config.gpus,
+    slots: config.slots ?? worldSizeOf(config),
     microBatch: config.perDeviceTrainBatchSize,
     accumulation: config.gradientAccumulationSteps,
   };

@@ -25,6 +25,8 @@ interface Node {
   readonly orders: AsyncQueue<Order>;
   /** Attempts of the workers that it had when it registered, by local rank; started ones are added. */
   running: Map<number, number>;
+  /** Its stream of orders is open. */
+  isHere: boolean;
 }
 
 /** A worker that ended and will not come back. */
@@ -36,8 +38,8 @@ export interface PlaceFailure {
 
 export interface AgentPoolOptions {
   readonly runId: string;
-  readonly nodes: number;
-  readonly gpus: number;
+  /** Workers of each node, by node rank. */
+  readonly gpus: readonly number[];
   readonly maxRestarts: number;
   /** Attempts that earlier coordinators of this run have used. */
   readonly firstAttempt: number;
@@ -65,18 +67,25 @@ export class AgentPool {
   #over: "no" | "until the next coordinator" | "for good" = "no";
 
   constructor(private readonly options: AgentPoolOptions) {
-    this.places = Array.from({ length: options.nodes * options.gpus }, (_, rank) => ({
-      nodeRank: Math.floor(rank / options.gpus),
-      localRank: rank % options.gpus,
-      attempt: options.firstAttempt,
-      restarts: 0,
-    }));
+    this.places = options.gpus.flatMap((count, nodeRank) =>
+      Array.from({ length: count }, (_, localRank) => ({
+        nodeRank,
+        localRank,
+        attempt: options.firstAttempt,
+        restarts: 0,
+      })),
+    );
   }
 
   /** Has the workers started: on the nodes that are here now, on the others when they come. */
   begin(): void {
     this.#begun = true;
     for (const nodeRank of this.#nodes.keys()) this.#startNode(nodeRank);
+  }
+
+  /** True while the agent of a node is connected. */
+  isHere(nodeRank: number): boolean {
+    return this.#nodes.get(nodeRank)?.isHere ?? false;
   }
 
   /** Has a worker that does not answer ended; its exit report leads to the restart. */
@@ -101,10 +110,10 @@ export class AgentPool {
         `This coordinator serves run ${this.options.runId}, the agent belongs to ${runId}.`,
       );
     }
-    if (nodeRank >= this.options.nodes) {
+    if (nodeRank >= this.options.gpus.length) {
       throw new CoordError(
         "CONFIG_INVALID",
-        `Node ${nodeRank} does not exist; the run has ${this.options.nodes} nodes.`,
+        `Node ${nodeRank} does not exist; the run has ${this.options.gpus.length} nodes.`,
       );
     }
     if (this.#over === "for good") throw new CoordError("STOPPED", "The run is over.");
@@ -112,7 +121,7 @@ export class AgentPool {
     if (this.#over !== "no") throw new CoordError("COORDINATOR_UNREACHABLE", "This coordinator is ending.");
     const before = this.#nodes.get(nodeRank);
     before?.orders.fail(new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`));
-    const node: Node = { incarnation, orders: new AsyncQueue(), running: new Map() };
+    const node: Node = { incarnation, orders: new AsyncQueue(), running: new Map(), isHere: true };
     this.#nodes.set(nodeRank, node);
     const hangUp = () => node.orders.end();
     signal.addEventListener("abort", hangUp, { once: true });
@@ -129,6 +138,7 @@ export class AgentPool {
     try {
       yield* node.orders;
     } finally {
+      node.isHere = false;
       signal.removeEventListener("abort", hangUp);
     }
   }

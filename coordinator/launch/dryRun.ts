@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { gpusOfNodes } from "../../shared/config/hosts.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { runPaths } from "../../shared/runPaths.ts";
 import { agentProgram, type NodeProgram } from "./agentProgram.ts";
@@ -31,13 +32,14 @@ export function launchCommands(config: RunConfig, home: string): PlaceCommands[]
     tokenFile: paths.token,
     reconnectBudgetMs: config.reconnectBudgetMs,
   };
-  const nodes = Array.from({ length: config.nodes }, (_, nodeRank) => ({
+  const gpus = gpusOfNodes(config);
+  const nodes = gpus.map((count, nodeRank) => ({
     place: `node ${nodeRank}`,
     commands: [
       agentCommand(config, launch, nodeRank),
-      ...Array.from({ length: config.gpus }, (_, localRank) => {
+      ...Array.from({ length: count }, (_, localRank) => {
         const env = workerEnvironment({
-          ...{ runId, nodeRank, localRank, nodes: config.nodes, gpus: config.gpus, attempt: 0 },
+          ...{ runId, nodeRank, localRank, gpus, attempt: 0 },
           threads: config.threadsPerWorker,
           masterAddress: host,
           masterPort: config.masterPort,

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { isDemo, withDemoSettings } from "../../shared/config/demo.ts";
+import { gpusOfNodes, worldSizeOf } from "../../shared/config/hosts.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { threadsPerWorker } from "./workerEnvironment.ts";
@@ -10,7 +11,7 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
   const config = isDemo(given) ? withDemoSettings(given, sources) : given;
   const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(path));
   const demo = join(packageRoot(), "deploy", "demo");
-  const workers = config.nodes * config.gpus;
+  const workers = worldSizeOf(config);
   const paths = {
     model: absolute(config.model) ?? join(demo, "model"),
     data: config.data?.map((path) => resolve(path)) ?? [join(demo, "data.jsonl")],
@@ -21,7 +22,7 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
     tlsCa: absolute(config.tlsCa),
   };
   const known = Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined));
-  const onThisHost = config.launcher === "local" ? workers : config.gpus;
+  const onThisHost = config.launcher === "local" ? workers : Math.max(...gpusOfNodes(config));
   return {
     ...config,
     ...known,

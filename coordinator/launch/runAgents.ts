@@ -1,10 +1,13 @@
+import { readFile } from "node:fs/promises";
+import { firstRankOf, gpusOfNodes } from "../../shared/config/hosts.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
 import { type RunPaths, workerLogDirectory } from "../../shared/runPaths.ts";
 import type { EventLog } from "../observe/eventLog.ts";
 import { AgentPool, type Place } from "./agentPool.ts";
-import type { Launcher } from "./launcher.ts";
+import type { Launcher, LaunchOptions } from "./launcher.ts";
 import { LocalLauncher } from "./localLauncher.ts";
+import { SshLauncher } from "./ssh/sshLauncher.ts";
 import { workerEnvironment } from "./workerEnvironment.ts";
 
 export interface RunAgentsOptions {
@@ -46,20 +49,19 @@ export class RunAgents {
 
   #createPool(): AgentPool {
     const { address, config, events, firstAttempt, paths, runId } = this.options;
-    const { gpus, nodes } = config;
+    const gpus = gpusOfNodes(config);
     const separator = address.lastIndexOf(":");
     const visibleDevices = process.env["CUDA_VISIBLE_DEVICES"];
     const describe = ({ localRank, nodeRank }: Place) =>
-      `rank ${nodeRank * gpus + localRank} (node ${nodeRank}, worker ${localRank})`;
+      `rank ${firstRankOf(gpus, nodeRank) + localRank} (node ${nodeRank}, worker ${localRank})`;
     return new AgentPool({
       runId,
-      nodes,
       gpus,
       maxRestarts: config.maxRestarts,
       firstAttempt,
       environment: ({ attempt, localRank, nodeRank }) =>
         workerEnvironment({
-          ...{ runId, nodeRank, localRank, nodes, gpus, attempt },
+          ...{ runId, nodeRank, localRank, gpus, attempt },
           threads: config.threadsPerWorker,
           masterAddress: address.slice(0, separator),
           masterPort: Number(address.slice(separator + 1)),
@@ -69,7 +71,7 @@ export class RunAgents {
       onNode: (nodeRank, host) => events.add("membership", `Node ${nodeRank} is here: ${host}.`, { nodeRank, host }),
       onRestart: (place, reason) => events.add("worker", `Starting ${describe(place)} again. ${reason}`, { ...place }),
       onFailure: ({ lastLines, place, reason }) => {
-        const log = `${workerLogDirectory(paths.logs, place.attempt, place.nodeRank * gpus + place.localRank)}/stderr.log`;
+        const log = `${workerLogDirectory(paths.logs, place.attempt, firstRankOf(gpus, place.nodeRank) + place.localRank)}/stderr.log`;
         this.rootCause = { worker: describe(place), lastLines, log };
         this.options.onFailure(new CoordError("WORKER_FAILED", `The worker with ${describe(place)} failed. ${reason}`));
       },
@@ -77,21 +79,31 @@ export class RunAgents {
   }
 
   #createLauncher(): Launcher | undefined {
-    const { address, config, home, paths, runId } = this.options;
+    const { address, config, events, firstAttempt, home, paths, runId } = this.options;
+    const options: LaunchOptions = {
+      runId,
+      nodes: config.nodes,
+      address,
+      home,
+      tokenFile: paths.token,
+      logs: paths.logs,
+      processes: paths.processes,
+      reconnectBudgetMs: config.reconnectBudgetMs,
+      onAgentExit: (nodeRank, how) => this.#agentEnded(nodeRank, how),
+    };
     switch (config.launcher) {
       case "none":
         return undefined;
       case "local":
-        return new LocalLauncher({
-          runId,
-          nodes: config.nodes,
-          address,
-          home,
-          tokenFile: paths.token,
-          logs: paths.logs,
-          processes: paths.processes,
-          reconnectBudgetMs: config.reconnectBudgetMs,
-          onAgentExit: (nodeRank, how) => this.#agentEnded(nodeRank, how),
+        return new LocalLauncher(options);
+      case "ssh":
+        return new SshLauncher({
+          ...options,
+          config,
+          continued: firstAttempt > 0,
+          credentials: async () => ({ COORD_TOKEN_FILE: await readFile(paths.token, "utf8") }),
+          isHere: (nodeRank) => this.pool.isHere(nodeRank),
+          onTrouble: (nodeRank, message) => events.add("warning", `Node ${nodeRank}: ${message}`, { nodeRank }),
         });
       default:
         return assertNever(config.launcher);

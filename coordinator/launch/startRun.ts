@@ -19,6 +19,8 @@ import { checkAdapter } from "./checkAdapter.ts";
 import { localConfig } from "./localConfig.ts";
 import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
+import { checkHosts } from "./ssh/checkHosts.ts";
+import { listenForHosts } from "./ssh/chooseAddress.ts";
 
 /** A run whose coordinator answers, or has already ended. */
 export interface StartedRun extends Endpoint {
@@ -43,10 +45,15 @@ export async function startRun(options: {
   readonly signal: AbortSignal;
   /** Gets a line now and then while something is downloaded. */
   readonly onDownload?: (line: string) => void;
+  /** Gets what is worth knowing about the hosts. */
+  readonly onLine?: (line: string) => void;
 }): Promise<StartedRun> {
   const { signal } = options;
-  const pinned = pinConfig(await localConfig(options.config, signal, options.onDownload), options.sources);
+  const local = await localConfig(options.config, signal, options.onDownload);
+  const listenGiven = (options.sources.listen ?? "default") !== "default";
+  const pinned = await listenForHosts(pinConfig(local, options.sources), listenGiven, signal);
   await preflight(pinned, signal);
+  if (pinned.launcher === "ssh") await checkHosts(pinned, signal, options.onLine);
   await checkAdapter(pinned);
   signal.throwIfAborted();
   const directory = await RunDirectory.create(coordHome(), { config: pinned, output: pinned.output });
@@ -70,14 +77,20 @@ export async function resumeRun(options: {
   readonly from?: string;
   readonly overrides: Partial<RunConfig>;
   readonly signal: AbortSignal;
+  /** Gets what is worth knowing about the hosts. */
+  readonly onLine?: (line: string) => void;
 }): Promise<StartedRun> {
   const { from, signal } = options;
   const { directory, problem, run, runId } = await findRun(coordHome(), options.target);
   if (!run)
     throw new CoordError("RUN_NOT_FOUND", `Run ${runId} cannot be continued: ${problem ?? "it has no run.json"}`);
   if (await goesOn(directory)) throw isGoingOn(runId);
-  const config = { ...run.config, ...options.overrides };
+  const { overrides } = options;
+  const elsewhere = overrides.hosts !== undefined || overrides.interface !== undefined;
+  const listenGiven = overrides.listen !== undefined || !elsewhere;
+  const config = await listenForHosts({ ...run.config, ...overrides }, listenGiven, signal);
   await preflight(config, signal);
+  if (config.launcher === "ssh") await checkHosts(config, signal, options.onLine);
   await checkCheckpoint(config, runId, from);
   signal.throwIfAborted();
   const result = await directory.readResult();

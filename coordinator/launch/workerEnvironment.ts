@@ -1,10 +1,12 @@
+import { firstRankOf } from "../../shared/config/hosts.ts";
+
 /** What the environment of a worker depends on. */
 export interface WorkerPlace {
   readonly runId: string;
   readonly nodeRank: number;
   readonly localRank: number;
-  readonly nodes: number;
-  readonly gpus: number;
+  /** Workers of each node, by node rank. */
+  readonly gpus: readonly number[];
   readonly attempt: number;
   readonly threads: number;
   readonly masterAddress: string;
@@ -17,8 +19,8 @@ export interface WorkerPlace {
 
 /** Environment of a worker, with torchrun's names; RANK and WORLD_SIZE are those of the full membership. */
 export function workerEnvironment(place: WorkerPlace): Record<string, string> {
-  const { gpus, localRank, nodeRank, nodes } = place;
-  const rank = nodeRank * gpus + localRank;
+  const { gpus, localRank, nodeRank } = place;
+  const rank = firstRankOf(gpus, nodeRank) + localRank;
   // Simulated nodes share the host's GPUs, so the places are spread over all of them.
   const index = place.sharedHost ? rank : localRank;
   const devices = place.visibleDevices?.split(",").filter((device) => device !== "");
@@ -27,8 +29,8 @@ export function workerEnvironment(place: WorkerPlace): Record<string, string> {
     LOCAL_RANK: String(localRank),
     NODE_RANK: String(nodeRank),
     GROUP_RANK: String(nodeRank),
-    WORLD_SIZE: String(nodes * gpus),
-    LOCAL_WORLD_SIZE: String(gpus),
+    WORLD_SIZE: String(firstRankOf(gpus, gpus.length)),
+    LOCAL_WORLD_SIZE: String(gpus[nodeRank]),
     MASTER_ADDR: place.masterAddress,
     MASTER_PORT: String(place.masterPort),
     CUDA_VISIBLE_DEVICES: devices?.length ? devices[index % devices.length]! : String(index),

@@ -41,6 +41,8 @@ export interface SessionOptions {
   readonly runId: string;
   readonly nodes: number;
   readonly gpus: number;
+  /** Workers that the run wants; nodes × gpus unless nodes have fewer than `gpus`. */
+  readonly worldSize: number;
   readonly plan: NonNullable<Assignment["plan"]>;
   readonly clock: Clock;
   readonly heartbeatTimeoutMs: number;
@@ -278,9 +280,9 @@ export class TrainingSession {
 
   #form(): void {
     if (this.#generation || this.#recovering) return;
-    const { events, gpus, nodes, plan, start } = this.#options;
+    const { events, plan, start } = this.#options;
     const candidates = [...this.members.values()];
-    const worldSize = nodes * gpus - this.#finished.size;
+    const worldSize = this.#options.worldSize - this.#finished.size;
     if (this.#adopting && candidates.length === worldSize) this.#adoptStep(candidates);
     const formation = formGeneration({
       candidates,

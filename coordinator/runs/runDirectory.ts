@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { access, mkdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import type { RunConfig } from "../../shared/config/schema.ts";
@@ -99,9 +99,18 @@ export class RunDirectory {
     return writeJson(this.paths.result, resultFileSchema, result);
   }
 
+  /** True when kill-stale has dealt with the hosts that the run has used over ssh. */
+  hasClearedHosts(): Promise<boolean> {
+    return access(this.paths.hostsCleared).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Forgets how the run ended and where its coordinator was. For the holder of the run's lock, in front of going on. */
   async reopen(): Promise<void> {
-    for (const path of [this.paths.result, this.paths.coordinator]) await rm(path, { force: true });
+    const { coordinator, hostsCleared, result } = this.paths;
+    for (const path of [result, coordinator, hostsCleared]) await rm(path, { force: true });
     for (const path of [this.paths.processes, this.paths.logs]) await makeDirectory(path, true);
   }
 

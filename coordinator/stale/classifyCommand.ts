@@ -14,7 +14,7 @@ const optionsWithValue = new Set([
 const optionsWithoutProgram = new Set(["-e", "--eval", "-p", "--print", "-pe", "-i", "--interactive"]);
 
 const entryFiles: readonly (readonly [RegExp, ProcessRole])[] = [
-  [/(^|\/)worker\/agentMain\.[jt]s$/, "agent"],
+  [/(^|\/)worker\/(agent|watch)Main\.[jt]s$/, "agent"],
   [/(^|\/)worker\/main\.[jt]s$/, "worker"],
   [/(^|\/)coordinator\/\w*[mM]ain\.[jt]s$/, "coordinator"],
 ];

@@ -16,7 +16,7 @@ const words: Record<string, boolean> = {
  * look like that type is handed on as it is, so that the schema's complaint can quote it.
  */
 export function parseValue(setting: Setting, raw: unknown): unknown {
-  if (setting.kind === "list") return parseList(raw);
+  if (setting.kind === "list") return wholeItems.has(setting.key) ? [raw].flat() : parseList(raw);
   // A flag that was given twice: the last one counts, as in torchrun.
   const value = Array.isArray(raw) && raw.length > 0 ? raw.at(-1) : raw;
   // YAML reads a choice such as `true` as a boolean.
@@ -33,6 +33,9 @@ export function parseValue(setting: Setting, raw: unknown): unknown {
       return value;
   }
 }
+
+/** Lists of arguments that may hold commas themselves: each time that the flag is given is one item. */
+const wholeItems: ReadonlySet<string> = new Set(["sshArg", "env"]);
 
 function parseList(raw: unknown): unknown {
   const items = Array.isArray(raw) ? raw : [raw];

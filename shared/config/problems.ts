@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { patternProblems } from "../checkpoint/loraScaling.ts";
 import { columnProblems } from "../dataset/columns.ts";
 import { assertNever } from "../errors.ts";
+import { hostProblems } from "./hosts.ts";
 import type { RunConfig } from "./schema.ts";
 import type { Setting } from "./settings.ts";
 
@@ -76,6 +77,8 @@ export function contradictions(config: RunConfig): string[] {
   if (config.packing && config.groupByLength) {
     found.push("--packing and --group-by-length both do away with padding; give one of them.");
   }
+  // A hostfile has not been read yet.
+  if (config.hostfile === undefined) found.push(...hostProblems(config));
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];

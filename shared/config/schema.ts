@@ -19,9 +19,38 @@ export const runConfigSchema = z.strictObject({
     .optional()
     .describe("Logical shards of a global batch (default: nodes × gpus at launch)."),
   launcher: z
-    .enum(["local", "none"])
+    .enum(["local", "ssh", "none"])
     .default("local")
-    .describe("Who starts the agents: this host, or nobody (they are started from outside)."),
+    .describe(
+      "Who starts the agents: this host, ssh on other hosts (follows from --hosts), or nobody (they are started from outside).",
+    ),
+  hosts: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Hosts to start agents on over ssh: [USER@]HOST[:PORT][:GPUS],… (a number above 64 is a port)."),
+  hostfile: z.string().optional().describe("File of hosts, one `host slots=N` per line, as DeepSpeed reads it."),
+  interface: z
+    .string()
+    .optional()
+    .describe(
+      "Network interface of this host at which the other hosts reach it (default: the one on the way to them).",
+    ),
+  sshArg: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Argument for ssh, once per argument: --ssh-arg=-J --ssh-arg=jump.example.org."),
+  remoteCommand: z
+    .string()
+    .optional()
+    .describe(
+      "What starts coord on the hosts: a path, or `npx --yes coord@VERSION` (default: this installation's own path).",
+    ),
+  env: z
+    .array(z.string().regex(/^[A-Za-z_]\w*(=.*)?$/s, "must look like NAME or NAME=VALUE"))
+    .default([])
+    .describe(
+      "Variable for agents and workers on the hosts, once per variable: NAME=VALUE, or NAME for this shell's value.",
+    ),
   maxRestarts: count
     .max(1000)
     .default(3)

@@ -15,6 +15,7 @@ export function tlsMode(config: Pick<RunConfig, "insecure" | "listen" | "tlsCert
   return isLoopback(config.listen) || config.insecure ? "none" : "run";
 }
 
-function isLoopback(address: string): boolean {
+/** True for addresses of this host alone. */
+export function isLoopback(address: string): boolean {
   return address === "localhost" || address === "::1" || address === "[::1]" || /^127(\.\d{1,3}){3}$/.test(address);
 }

@@ -63,6 +63,7 @@ describe("an all-reduce of two workers with two slots each", () => {
       runId: "run",
       nodes: 1,
       gpus: 2,
+      worldSize: 2,
       plan: { configJson: "{}", slots, groupSize, datasetSize: 1n, maxSteps: 1000n },
       clock: systemClock,
       heartbeatTimeoutMs: 60_000,

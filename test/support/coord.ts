@@ -68,6 +68,13 @@ export class CoordHome {
       .map((line) => JSON.parse(line) as Record<string, number>);
   }
 
+  /** What has happened in a run. */
+  async events(runId: string): Promise<{ kind: string; message: string }[]> {
+    const text = await readFile(join(this.home, "runs", runId, "events.jsonl"), "utf8").catch(() => "");
+    const lines = text.split("\n").filter((line) => line.endsWith("}"));
+    return lines.map((line) => JSON.parse(line) as { kind: string; message: string });
+  }
+
   async remove(): Promise<void> {
     await rm(this.root, { recursive: true, force: true });
   }

@@ -2,7 +2,8 @@ import { exitCodes } from "../../../shared/errors.ts";
 import { coordHome } from "../../../shared/runPaths.ts";
 import { formatStaleReport } from "../../stale/formatStaleReport.ts";
 import { killStale } from "../../stale/killStale.ts";
-import { type Command, jsonOption } from "../command.ts";
+import { type HostStaleReport, killStaleOnHosts } from "../../stale/killStaleOnHosts.ts";
+import { type Command, jsonOption, textValue } from "../command.ts";
 
 /** A worker that is asked to end has this long before it is killed. */
 const graceMs = 5000;
@@ -15,6 +16,8 @@ export const killStaleCommand: Command = {
   options: {
     "dry-run": { type: "boolean", alias: "n", describe: "Only show what would be ended." },
     "all-runs": { type: "boolean", describe: "End your live runs too." },
+    "this-host": { type: "boolean", describe: "Do not ask the hosts that dead runs have used over ssh." },
+    run: { describe: "Look at this run only.", requiresArg: true },
     ...jsonOption,
   },
   async run(values, context) {
@@ -22,21 +25,41 @@ export const killStaleCommand: Command = {
     const leaving = new AbortController();
     const unsubscribe = context.onSignal(() => leaving.abort());
     try {
-      const report = await killStale({
-        home: coordHome(environment),
-        dryRun: values["dry-run"] === true,
+      const home = coordHome(environment);
+      const dryRun = values["dry-run"] === true;
+      const runId = textValue(values, "run");
+      const local = await killStale({
+        home,
+        dryRun,
         allRuns: values["all-runs"] === true,
+        runId,
         graceMs,
         signal: leaving.signal,
       });
+      // This host first: what would start agents again must be gone.
+      const hosts = values["this-host"] ? [] : await killStaleOnHosts({ home, dryRun, runId, signal: leaving.signal });
+      const report = { ...local, hosts };
       const columns = stdout.isTTY ? stdout.columns : unlimitedColumns;
       stdout.write(
-        values["json"] ? `${JSON.stringify(report, undefined, 2)}\n` : formatStaleReport(report, { columns }),
+        values["json"]
+          ? `${JSON.stringify(report, undefined, 2)}\n`
+          : [formatStaleReport(local, { columns }), ...hosts.map((host) => formatHostReport(host, { columns }))].join(
+              "",
+            ),
       );
-      const survived = report.processes.some(({ outcome }) => outcome === "survived");
-      return survived ? exitCodes.trainingFailed : exitCodes.done;
+      const survived = [local, ...hosts.map(({ report }) => report)].some((found) =>
+        found?.processes.some(({ outcome }) => outcome === "survived"),
+      );
+      const unanswered = hosts.some(({ problem }) => problem !== undefined);
+      return survived || unanswered ? exitCodes.trainingFailed : exitCodes.done;
     } finally {
       unsubscribe();
     }
   },
 };
+
+function formatHostReport({ host, problem, report, runId }: HostStaleReport, width: { columns: number }): string {
+  const head = `Host ${host}, run ${runId}: `;
+  if (report === undefined) return `${head}${problem} Run coord kill-stale again when it is back.\n`;
+  return `${head}\n${formatStaleReport(report, width)}`;
+}

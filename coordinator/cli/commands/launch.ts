@@ -6,6 +6,8 @@ import { dryRun } from "../dryRun.ts";
 import { loadConfig } from "../loadConfig.ts";
 import { whileInterruptible } from "../whileInterruptible.ts";
 
+const tell = (line: string) => void process.stderr.write(`${line}\n`);
+
 export const launchCommand: Command = {
   usage: "launch",
   describe: "Start a training run and attach to it. The run goes on when the terminal closes; Ctrl-C stops it.",
@@ -18,13 +20,14 @@ export const launchCommand: Command = {
   examples: [
     ["coord launch --nodes 2 --gpus 8", "Train the built-in demo on 2 simulated nodes"],
     ["coord launch --model DIR --data FILE --output OUT", "Train your own"],
+    ["coord launch --hosts alice@a:8,b:4 --model DIR", "Train on two other hosts, over ssh"],
   ],
   async run(values, context) {
     const resolved = await loadConfig(values, context);
     if (values["dry-run"]) return dryRun(resolved, values, context);
     const { config, sources } = resolved;
     const run = await whileInterruptible(context, (signal) =>
-      startRun({ config, sources, signal, onDownload: (line) => process.stderr.write(`${line}\n`) }),
+      startRun({ config, sources, signal, onDownload: tell, onLine: tell }),
     );
     if (values["detach"]) {
       context.stdout.write(`${run.runId}\n`);

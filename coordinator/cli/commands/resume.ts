@@ -9,6 +9,7 @@ import { resumeRun } from "../../launch/startRun.ts";
 import { attachToRun } from "../attachToRun.ts";
 import { type Command, textValue } from "../command.ts";
 import { settingValues } from "../loadConfig.ts";
+import { placeOverrides } from "../placeOnHosts.ts";
 import { selectRun } from "../selectRun.ts";
 import { whileInterruptible } from "../whileInterruptible.ts";
 
@@ -17,6 +18,12 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "nodes",
   "gpus",
   "launcher",
+  "hosts",
+  "hostfile",
+  "interface",
+  "sshArg",
+  "remoteCommand",
+  "env",
   "maxRestarts",
   "portRange",
   "masterPort",
@@ -67,7 +74,7 @@ export const resumeCommand: Command = {
         `--${refused.flag} cannot change when a run continues; coord launch --init-adapter starts a new run from its weights.`,
       );
     }
-    const overrides = resolveOverrides(settingValues(values));
+    const overrides = await placeOverrides(resolveOverrides(settingValues(values)), context.workingDirectory);
     const target = textValue(values, "run");
     const from = textValue(values, "from");
     const showFromMs = Date.now();
@@ -77,6 +84,7 @@ export const resumeCommand: Command = {
         ...(from === undefined ? {} : { from }),
         overrides: withAbsolutePaths(overrides, context.workingDirectory),
         signal,
+        onLine: (line) => process.stderr.write(`${line}\n`),
       }),
     );
     if (values["detach"]) {

@@ -24,6 +24,7 @@ const session: TrainingSession = new TrainingSession({
   runId: benchRunId,
   nodes: 1,
   gpus: workers,
+  worldSize: workers,
   plan: { configJson: "{}", slots: workers, groupSize: workers, datasetSize: 1n, maxSteps: 1n },
   clock: systemClock,
   heartbeatTimeoutMs: 60_000,

@@ -10,8 +10,7 @@ function setUp(maxRestarts = 1) {
   const failures: PlaceFailure[] = [];
   const pool = new AgentPool({
     runId,
-    nodes: 2,
-    gpus: 2,
+    gpus: [2, 2],
     maxRestarts,
     firstAttempt: 3,
     environment: ({ attempt, localRank, nodeRank }) => ({ WHO: `${nodeRank}/${localRank}@${attempt}` }),

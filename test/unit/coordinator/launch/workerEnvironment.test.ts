@@ -5,8 +5,7 @@ const place = {
   runId: "r",
   nodeRank: 1,
   localRank: 2,
-  nodes: 2,
-  gpus: 8,
+  gpus: [8, 8],
   attempt: 4,
   threads: 3,
   masterAddress: "127.0.0.1",
@@ -34,7 +33,7 @@ describe("workerEnvironment", () => {
 
   it("spreads the workers of simulated nodes over the devices that the user allows", () => {
     const device = (nodeRank: number, localRank: number) =>
-      workerEnvironment({ ...place, gpus: 2, nodeRank, localRank, sharedHost: true, visibleDevices: "3,5,7" })[
+      workerEnvironment({ ...place, gpus: [2, 2], nodeRank, localRank, sharedHost: true, visibleDevices: "3,5,7" })[
         "CUDA_VISIBLE_DEVICES"
       ];
     expect([device(0, 0), device(0, 1), device(1, 0), device(1, 1)]).toEqual(["3", "5", "7", "3"]);

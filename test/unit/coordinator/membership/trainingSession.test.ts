@@ -27,6 +27,7 @@ function setUp(options: { step?: number; adopt?: boolean; dues?: (step: number) 
     runId,
     nodes: 1,
     gpus: 2,
+    worldSize: 2,
     plan: { slots: 2, groupSize: 2 },
     clock: { monotonicMs: () => nowMs, wallMs: () => 0, sleep: async () => {} },
     heartbeatTimeoutMs: 5000,

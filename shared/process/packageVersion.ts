@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { packageRoot } from "../../shared/process/packageRoot.ts";
+import { packageRoot } from "./packageRoot.ts";
 
 /** The version in package.json. */
-export function programVersion(): string {
+export function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string };
   return version;
 }

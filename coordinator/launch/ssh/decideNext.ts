@@ -1,0 +1,27 @@
+/** What is known of a node while the run goes on. */
+export interface NodeView {
+  /**
+   * The agent before: there was none yet; it ended; it was connected, and only the way to it broke, or it belongs to an
+   * earlier coordinator, so that it may still be there.
+   */
+  earlier: "none" | "ended" | "connected before";
+  /** Attempts in a row that did not come as far as an agent. */
+  failures: number;
+  /** Milliseconds since the agent was last connected to the coordinator, or since its ssh connection ended. */
+  absentMs: number;
+}
+
+/** Milliseconds that an agent without its ssh connection has to come back by itself. */
+export const patienceMs = 15_000;
+
+/** Decides what a launcher does about a node whose ssh connection does not stand. */
+export function decideNext({ absentMs, earlier }: NodeView): "wait" | "start" | "start again" {
+  switch (earlier) {
+    case "none":
+      return "start";
+    case "ended":
+      return "start again";
+    case "connected before":
+      return absentMs < patienceMs ? "wait" : "start again";
+  }
+}
