@@ -47,10 +47,17 @@ export function widenerOf(dtype: string): Widen | undefined {
 /** Goes through a uint32 view so that the payload of a NaN survives. */
 function widen16(source: Uint8Array, target: Float32Array, toFloat32Bits: (bits: number) => number): void {
   const out = new Uint32Array(target.buffer, target.byteOffset, target.length);
+  if (source.byteOffset % 2 === 0 && littleEndian) {
+    const halfWords = new Uint16Array(source.buffer, source.byteOffset, out.length);
+    for (let index = 0; index < out.length; index++) out[index] = toFloat32Bits(halfWords[index]!);
+    return;
+  }
   for (let index = 0; index < out.length; index++) {
     out[index] = toFloat32Bits(source[2 * index]! | (source[2 * index + 1]! << 8));
   }
 }
+
+const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 let halves: Uint32Array | undefined;
 

@@ -21,6 +21,8 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** The tensor's values, row-major. F16 and BF16 are widened exactly; other types than F32 are refused. */
   readFloat32(name: string): Promise<Float32Array>;
+  /** Fills `target` with the tensor's values from number `from` on, widened likewise. */
+  fillFloat32(name: string, target: Float32Array, from?: number): Promise<void>;
   /** The tensor's raw little-endian bytes, or those from `from` (0 is its first) up to `to`. */
   readBytes(name: string, from?: number, to?: number): Promise<Uint8Array>;
   close(): Promise<void>;
@@ -110,7 +112,14 @@ function openFile(
     path,
     entries,
     metadata,
-    readFloat32: (name) => guarded(() => readFloat32(handle, name, entryOf(name))),
+    readFloat32: (name) =>
+      guarded(async () => {
+        const entry = entryOf(name);
+        const values = new Float32Array(elementCount(entry.shape));
+        await fillFloat32(handle, name, entry, values, 0);
+        return values;
+      }),
+    fillFloat32: (name, target, from = 0) => guarded(() => fillFloat32(handle, name, entryOf(name), target, from)),
     readBytes: (name, from = 0, to) =>
       guarded(async () => {
         const { start, end } = entryOf(name);
@@ -120,23 +129,33 @@ function openFile(
   };
 }
 
-async function readFloat32(handle: FileHandle, name: string, entry: SafetensorsEntry): Promise<Float32Array> {
-  const { dtype, start, end } = entry;
-  if (dtype === "F32") {
-    const values = new Float32Array((end - start) / 4);
-    await readRange(handle, bytesOfFloat32(values), start);
-    return values;
-  }
+async function fillFloat32(
+  handle: FileHandle,
+  name: string,
+  { dtype, end, start }: SafetensorsEntry,
+  target: Float32Array,
+  from: number,
+): Promise<void> {
   const widen = widenerOf(dtype);
-  if (!widen) throw new SafetensorsProblem(`tensor ${JSON.stringify(name)} has dtype ${dtype}, not F32, F16 or BF16`);
-  const values = new Float32Array((end - start) / 2);
-  // In pieces, so that a large tensor is not held twice.
-  const piece = new Uint8Array(Math.min(end - start, 4 * 1024 * 1024));
-  for (let at = start; at < end; at += piece.length) {
-    const source = await readRange(handle, piece.subarray(0, Math.min(piece.length, end - at)), at);
-    widen(source, values.subarray((at - start) / 2, (at - start + source.length) / 2));
+  if (!widen && dtype !== "F32") {
+    throw new SafetensorsProblem(`tensor ${JSON.stringify(name)} has dtype ${dtype}, not F32, F16 or BF16`);
   }
-  return values;
+  const size = widen ? 2 : 4;
+  const first = start + from * size;
+  if (first + target.length * size > end) {
+    throw new SafetensorsProblem(`tensor ${JSON.stringify(name)} has no ${target.length} values from ${from} on`);
+  }
+  if (!widen) {
+    await readRange(handle, bytesOfFloat32(target), first);
+    return;
+  }
+  // In pieces, so that a large tensor is not held twice.
+  const perPiece = Math.min(target.length, 2 * 1024 * 1024);
+  const piece = new Uint8Array(size * perPiece);
+  for (let at = 0; at < target.length; at += perPiece) {
+    const values = target.subarray(at, at + perPiece);
+    widen(await readRange(handle, piece.subarray(0, size * values.length), first + size * at), values);
+  }
 }
 
 /** O_NONBLOCK: opening a FIFO that nobody writes to must not hang before we can see that it is one. */

@@ -1,5 +1,6 @@
 import { layOut, type ParamLayout } from "../../shared/tensors/layout.ts";
 import { describeModel } from "./architectures.ts";
+import { type CutModel, cutModel } from "./cutModel.ts";
 import { inputNames, type LearnedPositions } from "./description.ts";
 import { differentiate } from "./differentiate.ts";
 import type { Shape } from "./graph.ts";
@@ -7,7 +8,7 @@ import { initialParameters } from "./initialize.ts";
 import { input } from "./operations.ts";
 import { type Program, toProgram } from "./program.ts";
 import { checkPatterns, checkTargets, type Trainable } from "./trainable.ts";
-import { type DropoutMask, isAdapter, writeModel } from "./writeModel.ts";
+import { type DropoutMask, isTrained, writeModel } from "./writeModel.ts";
 
 /** A model made ready for training: what engines need, and nothing of any engine. */
 export interface Model {
@@ -26,6 +27,10 @@ export interface Model {
   /** Probability that dropout zeroes an element; 0 when there are no masks. */
   readonly dropout: number;
   readonly masks: readonly DropoutMask[];
+  /** Weights of linear modules, but for the head's. */
+  readonly linearWeights: ReadonlySet<string>;
+  /** The same model in pieces, for engines that run it layer by layer. */
+  cut(): CutModel;
   /** Values of the trainable tensors before the first step. */
   initialParameters(seed: number): Float32Array;
 }
@@ -35,15 +40,15 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
   const description = describeModel(content, path);
   if (trainable.kind === "lora") checkPatterns(trainable.targetModules);
   const dropout = trainable.kind === "lora" ? trainable.dropout : 0;
-  const { loss, parameters, masks, modules } = writeModel(description, trainable, dropout > 0);
+  const { linearWeights, loss, masks, modules, parameters } = writeModel(description, trainable, dropout > 0);
   if (trainable.kind === "lora") checkTargets(trainable.targetModules, modules);
-  const learned = trainable.kind === "lora" ? [...parameters].filter(([name]) => isAdapter(name)) : [...parameters];
+  const learned = [...parameters].filter(([name]) => isTrained(name, trainable));
   const gradients = differentiate(
     loss,
     input(inputNames.lossGradient, ["L"]),
     learned.map(([, tensor]) => tensor),
   );
-  const frozen = [...parameters].filter(([name]) => trainable.kind === "lora" && !isAdapter(name));
+  const frozen = [...parameters].filter(([name]) => !isTrained(name, trainable));
   const layout = layOut(learned.map(([name, { shape }]) => ({ name, shape: known(shape) })));
   const start = trainable.kind === "lora" ? trainable.initLoraWeights : undefined;
   return {
@@ -57,6 +62,8 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
     evaluation: toProgram([writeModel(description, trainable, false).loss]),
     dropout,
     masks,
+    linearWeights,
+    cut: () => cutModel(description, trainable),
     initialParameters: (seed) => initialParameters(layout, seed, start),
   };
 }

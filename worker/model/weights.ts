@@ -19,6 +19,8 @@ export interface Weights {
   locate(name: string): WeightLocation;
   /** Row-major; F16 and BF16 are widened. */
   readFloat32(name: string): Promise<Float32Array>;
+  /** Fills `target` with the values from number `from` on, widened likewise. */
+  fillFloat32(name: string, target: Float32Array, from?: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -63,6 +65,7 @@ export async function openWeights(
         return { file: real, dtype, start, end };
       },
       readFloat32: (name) => holders.get(stored(name))!.file.readFloat32(stored(name)),
+      fillFloat32: (name, target, from) => holders.get(stored(name))!.file.fillFloat32(stored(name), target, from),
       close,
     };
   } catch (thrown) {

@@ -98,5 +98,6 @@ export function writeModel(
 /** PEFT's prefix of every tensor of an adapter. */
 const adapterPrefix = "base_model.model.";
 
-/** Whether a tensor belongs to an adapter. */
-export const isAdapter = (name: string): boolean => name.startsWith(adapterPrefix);
+/** Whether a tensor is trained, not frozen. */
+export const isTrained = (name: string, trainable: Trainable): boolean =>
+  trainable.kind === "full" || name.startsWith(adapterPrefix);

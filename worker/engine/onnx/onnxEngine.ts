@@ -14,6 +14,7 @@ import { estimateMemory } from "../../model/memory.ts";
 import type { Model } from "../../model/model.ts";
 import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "../engine.ts";
 import { emitOnnx } from "./emitOnnx.ts";
+import { floats, total } from "./floats.ts";
 import type { PlacedWeights } from "./placeWeights.ts";
 import { guarded, openSession } from "./session.ts";
 
@@ -147,17 +148,4 @@ const gradientName = (name: string) => `gradient.${name}`;
 
 function sessionOptions({ folder }: PlacedWeights, threads: number) {
   return folder === undefined ? { threads } : { threads, folder };
-}
-
-function floats(value: InferenceSession.OnnxValueMapType[string] | undefined): Float32Array {
-  const data = value?.data;
-  if (data instanceof Float32Array) return data;
-  throw new CoordError("INTERNAL", "onnxruntime returned no float32 tensor.");
-}
-
-/** In float64, in order. */
-function total(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum;
 }

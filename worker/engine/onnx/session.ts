@@ -6,16 +6,22 @@ export interface SessionOptions {
   readonly threads: number;
   /** Folder of the files that the model's external data is in. */
   readonly folder?: string;
+  /** Whether freed memory is kept for later runs (default: true). */
+  readonly arena?: boolean;
 }
 
 /** Opens an ONNX model on the CPU provider. Throws CoordError ENGINE_FAILED. */
-export async function openSession(model: Uint8Array, { threads, folder }: SessionOptions): Promise<InferenceSession> {
+export async function openSession(
+  model: Uint8Array,
+  { threads, folder, arena = true }: SessionOptions,
+): Promise<InferenceSession> {
   const options: InferenceSession.SessionOptions = {
     executionProviders: ["cpu"],
     executionMode: "sequential",
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
+    enableCpuMemArena: arena,
     // A pattern is planned per input shape and held beside what the arena already has: double the memory, and no faster.
     enableMemPattern: false,
     logSeverityLevel: 3,

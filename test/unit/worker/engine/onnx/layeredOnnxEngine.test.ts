@@ -1,0 +1,106 @@
+import { rm } from "node:fs/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Engine } from "../../../../../worker/engine/engine.ts";
+import { LayeredOnnxEngine } from "../../../../../worker/engine/onnx/layeredOnnxEngine.ts";
+import { openOnnxEngine } from "../../../../../worker/engine/onnx/openOnnxEngine.ts";
+import { buildModel } from "../../../../../worker/model/model.ts";
+import type { WeightStorage } from "../../../../../worker/model/segmentWeights.ts";
+import type { Trainable } from "../../../../../worker/model/trainable.ts";
+import { openWeights } from "../../../../../worker/model/weights.ts";
+import {
+  type NamedTensor,
+  randomBatch,
+  randomParameters,
+  randomWeights,
+  relativeDifference,
+  tinyConfig,
+  tinyLora,
+  writeModel,
+} from "../../../../support/tinyModel.ts";
+
+const cleanUps: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0)) await cleanUp();
+});
+
+async function directoryOf(config: object, weights: ReadonlyMap<string, NamedTensor> = randomWeights(config)) {
+  const directory = await writeModel(config, weights);
+  cleanUps.push(() => rm(directory, { recursive: true }));
+  return directory;
+}
+
+async function whole(config: object, directory: string, trainable: Trainable) {
+  return ready(await openOnnxEngine(directory, trainable, 1));
+}
+
+async function layered(config: object, directory: string, trainable: Trainable, storage: WeightStorage = "file") {
+  const model = buildModel(config, "config.json", trainable);
+  const weights = await openWeights(directory, model.frozen);
+  return ready(await LayeredOnnxEngine.create(model, weights, { threads: 1, storage }));
+}
+
+async function ready(engine: Engine) {
+  cleanUps.unshift(() => engine.dispose());
+  await engine.setParameters(randomParameters(engine.layout.elements));
+  return engine;
+}
+
+async function gradientOf(engine: Engine, of = batch, dropout?: typeof key) {
+  const gradient = new Float32Array(engine.layout.elements);
+  const ranges: [number, number][] = [];
+  const loss = await engine.forwardBackward(of, gradient, {
+    ...(dropout && { dropout }),
+    onGradient: (start, end) => ranges.push([start, end]),
+  });
+  return { gradient, loss, ranges };
+}
+
+const batch = randomBatch([11, 7, 9]);
+const key = { seed: 5, step: 3, slot: 1, microBatch: 0 };
+const allLinear: Trainable = { ...tinyLora, targetModules: ["all-linear"] };
+
+const gpt2 = { model_type: "gpt2", vocab_size: 37, n_positions: 16, n_embd: 24, n_layer: 3, n_head: 4 };
+const opt = {
+  model_type: "opt",
+  vocab_size: 37,
+  hidden_size: 24,
+  ffn_dim: 40,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  max_position_embeddings: 16,
+};
+const neox = {
+  model_type: "gpt_neox",
+  vocab_size: 37,
+  hidden_size: 32,
+  intermediate_size: 40,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+};
+const llama = { ...tinyConfig, num_hidden_layers: 3 };
+const families: Record<string, object> = {
+  Llama: llama,
+  "Llama with a tied head": { ...llama, tie_word_embeddings: true },
+  "Mistral with a sliding window": { ...llama, architectures: ["MistralForCausalLM"], sliding_window: 4 },
+  Qwen2: { ...llama, architectures: ["Qwen2ForCausalLM"] },
+  Qwen3: { ...llama, architectures: ["Qwen3ForCausalLM"] },
+  "GPT-2": gpt2,
+  "GPT-2 that scales attention by layer": { ...gpt2, scale_attn_by_inverse_layer_idx: true },
+  OPT: opt,
+  "OPT with norms behind and projected embeddings": { ...opt, do_layer_norm_before: false, word_embed_proj_dim: 16 },
+  "GPT-NeoX": neox,
+};
+
+describe("the layered engine", () => {
+  it.each(Object.entries(families))("has the loss and gradients of the whole graph: %s", async (_, config) => {
+    const directory = await directoryOf(config);
+    const trainable = { ...allLinear, dropout: 0.2 };
+    const expected = await gradientOf(await whole(config, directory, trainable), batch, key);
+    const engine = await layered(config, directory, trainable);
+    const actual = await gradientOf(engine, batch, key);
+    expect(relativeDifference([actual.loss.sum], [expected.loss.sum])).toBeLessThan(1e-6);
+    expect(relativeDifference(actual.gradient, expected.gradient)).toBeLessThan(2e-6);
+    expect(await gradientOf(engine, batch, key)).toEqual(actual);
+  });
+});
