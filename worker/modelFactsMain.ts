@@ -1,5 +1,6 @@
 import { toCoordError } from "../shared/errors.ts";
 import { type ModelFacts, type ModelQuestion, modelQuestionSchema } from "../shared/plan/modelFacts.ts";
+import { executionOf } from "./model/execution.ts";
 import { buildModel } from "./model/model.ts";
 import { loraOf } from "./model/trainable.ts";
 import { openWeights, readModelConfig } from "./model/weights.ts";
@@ -11,11 +12,12 @@ import { largestBatch, workerMemory } from "./model/workerMemory.ts";
 async function answer(question: ModelQuestion): Promise<ModelFacts> {
   const { config, limitBytes, sequence } = question;
   const { content, path } = await readModelConfig(config.model!);
+  const execution = executionOf(config);
   const model = buildModel(content, path, loraOf(config));
   const weights = await openWeights(config.model!, model.frozen);
   try {
     const places = [...model.frozen.keys()].map((name) => weights.locate(name));
-    const largest = limitBytes === undefined ? undefined : largestBatch(model, sequence, limitBytes);
+    const largest = limitBytes === undefined ? undefined : largestBatch(model, execution, sequence, limitBytes);
     return {
       frozenElements: [...model.frozen.values()].reduce(
         (total, shape) => total + shape.reduce((product, size) => product * size, 1),
@@ -25,7 +27,7 @@ async function answer(question: ModelQuestion): Promise<ModelFacts> {
       dtypes: [...new Set(places.map(({ dtype }) => dtype))].sort(),
       fileBytes: places.reduce((total, { start, end }) => total + end - start, 0),
       sequence,
-      memory: workerMemory(model, config.perDeviceTrainBatchSize, sequence),
+      memory: workerMemory(model, execution, config.perDeviceTrainBatchSize, sequence),
       ...(largest === undefined ? {} : { largest }),
     };
   } finally {

@@ -79,6 +79,7 @@ export function contradictions(config: RunConfig): string[] {
   }
   // A hostfile has not been read yet.
   if (config.hostfile === undefined) found.push(...hostProblems(config));
+  if (config.loadIn8bit && config.loadIn4bit) found.push("Give either --load-in-8bit or --load-in-4bit, not both.");
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];

@@ -110,6 +110,18 @@ export const runConfigSchema = z.strictObject({
     .describe("HuggingFace-format model directory, or owner/name[@revision] on the hub (default: the built-in demo)."),
   engine: z.enum(["onnx", "tfjs"]).default("onnx").describe("What computes gradients."),
   device: z.enum(["auto", "cpu", "webgpu", "cuda"]).default("auto").describe("Where the engine computes."),
+  loadIn8bit: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Hold the weights of linear modules, but for the head's, in 8 bits (a scale for each row). Implies --gradient-checkpointing.",
+    ),
+  loadIn4bit: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Hold them in 4 bits, as QLoRA does (NF4, a scale for every 64 values). Implies --gradient-checkpointing.",
+    ),
   initAdapter: z.string().optional().describe("PEFT adapter directory whose weights a new run starts from."),
 
   // Data
@@ -195,6 +207,12 @@ export const runConfigSchema = z.strictObject({
   perDeviceTrainBatchSize: positiveInt.default(4).describe("Samples per micro-batch."),
   perDeviceEvalBatchSize: positiveInt.default(8).describe("Samples per micro-batch of the held-out loss."),
   gradientAccumulationSteps: positiveInt.default(1).describe("Micro-batches per slot and step."),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Keep only what goes from layer to layer and compute the rest again in the backward pass, with the weights of one layer at a time in memory: less memory, more time.",
+    ),
   numTrainEpochs: z.number().positive().default(1).describe("Passes over the data set."),
   maxSteps: z.int().default(-1).describe("Steps; overrides the number of epochs when positive."),
   learningRate: z.number().positive().default(2e-4).describe("Peak learning rate."),

@@ -67,9 +67,9 @@ export function settingNamed(name: string): Setting | undefined {
   return byKebab.get(name.replaceAll("_", "-")) ?? byCamel.get(name);
 }
 
-/** `loraAlpha` → `lora-alpha`. */
+/** `loraAlpha` → `lora-alpha`, `loadIn4bit` → `load-in-4bit`. */
 export function kebabCase(camel: string): string {
-  return camel.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return camel.replaceAll(/[A-Z]|\d(?=[a-z])/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** `lora-alpha` → `loraAlpha`. */

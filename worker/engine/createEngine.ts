@@ -1,5 +1,6 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { executionOf } from "../model/execution.ts";
 import { loraOf } from "../model/trainable.ts";
 import type { Engine } from "./engine.ts";
 import { EngineHost } from "./engineHost.ts";
@@ -30,6 +31,7 @@ export async function createEngine(config: RunConfig, options: CreateEngineOptio
     modelDirectory,
     threads: Math.max(1, threads),
     trainable: loraOf(config),
+    execution: executionOf(config),
     maxLength: config.maxLength,
   });
 }

@@ -55,7 +55,7 @@ export interface Engine {
   forwardBackward(
     batch: Batch,
     gradient: Float32Array,
-    options: { readonly dropout?: DropoutKey; readonly onGradient?: (start: number, end: number) => void },
+    options?: { readonly dropout?: DropoutKey; readonly onGradient?: (start: number, end: number) => void },
   ): Promise<TokenLoss>;
   evaluate(batch: Batch): Promise<TokenLoss>;
   /** Takes a copy of `flat`. */

@@ -3,6 +3,7 @@ import { Deferred } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type { ParamLayout } from "../../shared/tensors/layout.ts";
 import { checkLength } from "../model/batchInputs.ts";
+import type { Execution } from "../model/execution.ts";
 import { estimateMemory } from "../model/memory.ts";
 import { buildModel, type Model } from "../model/model.ts";
 import type { Trainable } from "../model/trainable.ts";
@@ -16,6 +17,8 @@ export interface EngineHostOptions {
   readonly trainable: Trainable;
   /** Compute threads. */
   readonly threads: number;
+  /** As one graph, unless given. */
+  readonly execution?: Execution;
   /** Tokens of the longest sample to come. */
   readonly maxLength?: number;
 }
@@ -34,7 +37,10 @@ export class EngineHost implements Engine {
   readonly #parameters: Float32Array;
   readonly #gradient: Float32Array;
   readonly #busy: Int32Array;
+  readonly #execution: Execution;
   readonly #waiting = new Map<number, Deferred<Answer>>();
+  /** What is done with each range of a gradient that becomes final. */
+  #onFinal: (start: number, end: number) => void = () => {};
   #description = "";
   #lastId = 0;
   #failure: CoordError | undefined;
@@ -57,9 +63,16 @@ export class EngineHost implements Engine {
   private constructor(model: Model, options: EngineHostOptions) {
     this.#model = model;
     this.layout = model.layout;
+    this.#execution = options.execution ?? { kind: "whole" };
     const vector = () => new SharedArrayBuffer(Math.max(1, this.layout.elements) * Float32Array.BYTES_PER_ELEMENT);
     const busy = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const data: EngineThreadData = { ...options, parameters: vector(), gradient: vector(), busy };
+    const data: EngineThreadData = {
+      ...options,
+      execution: this.#execution,
+      parameters: vector(),
+      gradient: vector(),
+      busy,
+    };
     this.#parameters = new Float32Array(data.parameters);
     this.#gradient = new Float32Array(data.gradient);
     this.#busy = new Int32Array(busy).fill(1);
@@ -84,11 +97,12 @@ export class EngineHost implements Engine {
     gradient: Float32Array,
     { dropout, onGradient }: { dropout?: DropoutKey; onGradient?: (start: number, end: number) => void } = {},
   ): Promise<TokenLoss> {
-    const loss = await this.#lossOf({ method: "forwardBackward", batch, dropout });
     const added = this.#gradient;
-    for (let i = 0; i < gradient.length; i++) gradient[i]! += added[i]!;
-    onGradient?.(0, this.layout.elements);
-    return loss;
+    this.#onFinal = (start, end) => {
+      for (let i = start; i < end; i++) gradient[i]! += added[i]!;
+      onGradient?.(start, end);
+    };
+    return this.#lossOf({ method: "forwardBackward", batch, dropout });
   }
 
   async evaluate(batch: Batch): Promise<TokenLoss> {
@@ -101,7 +115,7 @@ export class EngineHost implements Engine {
   }
 
   memory(batch: number, sequence: number): MemoryEstimate {
-    return estimateMemory(this.#model, batch, sequence);
+    return estimateMemory(this.#model, this.#execution, batch, sequence);
   }
 
   async dispose(): Promise<void> {
@@ -139,6 +153,10 @@ export class EngineHost implements Engine {
   }
 
   #settle(response: EngineResponse): void {
+    if ("final" in response) {
+      this.#onFinal(...response.final);
+      return;
+    }
     const waiting = this.#waiting.get(response.id);
     this.#waiting.delete(response.id);
     if (!("error" in response)) {
@@ -159,4 +177,4 @@ export class EngineHost implements Engine {
   }
 }
 
-type Answer = Exclude<EngineResponse, { error: unknown }>;
+type Answer = Exclude<EngineResponse, { error: unknown } | { final: unknown }>;

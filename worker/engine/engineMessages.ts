@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../../shared/errors.ts";
+import type { Execution } from "../model/execution.ts";
 import type { Trainable } from "../model/trainable.ts";
 import type { Batch, DropoutKey, TokenLoss } from "./engine.ts";
 
@@ -7,6 +8,7 @@ export interface EngineThreadData {
   readonly modelDirectory: string;
   readonly trainable: Trainable;
   readonly threads: number;
+  readonly execution: Execution;
   /** The flat vectors of parameters and gradients: shared, so that neither is copied between threads. */
   readonly parameters: SharedArrayBuffer;
   readonly gradient: SharedArrayBuffer;
@@ -26,6 +28,8 @@ export interface EngineRequest {
 
 /** The answer to the request of that number; number 0 says that the engine is ready, or why it is not. */
 export type EngineResponse =
+  /** This range of the gradient is final, in elements; more is to come. */
+  | { readonly id: number; readonly final: readonly [start: number, end: number] }
   | { readonly id: number; readonly loss?: TokenLoss; readonly description?: string }
   | {
       readonly id: number;

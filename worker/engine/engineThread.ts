@@ -13,24 +13,33 @@ const data = workerData as EngineThreadData;
 const parameters = new Float32Array(data.parameters);
 const gradient = new Float32Array(data.gradient);
 const busy = new Int32Array(data.busy);
-const ready = openOnnxEngine(data.modelDirectory, data.trainable, data.threads);
+const ready = openOnnxEngine(data.modelDirectory, data.trainable, data.threads, data.execution);
 
 // One after the other, in the order of arrival.
 let turn: Promise<void> = answer(0, async () => ({ description: (await ready).description }));
 port.on("message", ({ id, call }: EngineRequest) => {
   turn = turn.then(() =>
     answer(id, async () => {
-      const loss = await perform(await ready, call);
+      const loss = await perform(await ready, call, (start, end) =>
+        port.postMessage({ id, final: [start, end] } satisfies EngineResponse),
+      );
       return loss ? { loss } : {};
     }),
   );
 });
 
-async function perform(engine: Engine, call: EngineRequest["call"]): Promise<TokenLoss | undefined> {
+async function perform(
+  engine: Engine,
+  call: EngineRequest["call"],
+  onGradient: (start: number, end: number) => void,
+): Promise<TokenLoss | undefined> {
   switch (call.method) {
     case "forwardBackward":
       gradient.fill(0);
-      return engine.forwardBackward(call.batch, gradient, call.dropout ? { dropout: call.dropout } : {});
+      return engine.forwardBackward(call.batch, gradient, {
+        onGradient,
+        ...(call.dropout && { dropout: call.dropout }),
+      });
     case "evaluate":
       return engine.evaluate(call.batch);
     case "setParameters":
@@ -44,7 +53,7 @@ async function perform(engine: Engine, call: EngineRequest["call"]): Promise<Tok
   }
 }
 
-async function answer(id: number, run: () => Promise<Omit<Exclude<EngineResponse, { error: unknown }>, "id">>) {
+async function answer(id: number, run: () => Promise<{ loss?: TokenLoss; description?: string }>) {
   let response: EngineResponse;
   Atomics.store(busy, 0, 1);
   try {

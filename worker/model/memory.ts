@@ -1,7 +1,9 @@
 import type { MemoryEstimate } from "../engine/engine.ts";
-import { type Sizes, sizeOf } from "./graph.ts";
+import type { Execution } from "./execution.ts";
+import type { Sizes } from "./graph.ts";
+import { estimateLayeredMemory } from "./layeredMemory.ts";
 import type { Model } from "./model.ts";
-import type { Program, Step } from "./program.ts";
+import { peakBytes } from "./programMemory.ts";
 
 const floatBytes = 4;
 
@@ -12,9 +14,12 @@ const processBytes = 120 * 2 ** 20;
 const allocatorSlack = 0.3;
 
 /** Predicted peak of one worker for micro-batches of this size in which every token has a label. */
-export function estimateMemory(model: Model, batch: number, sequence: number): MemoryEstimate {
+export function estimateMemory(model: Model, execution: Execution, batch: number, sequence: number): MemoryEstimate {
   const tokens = batch * sequence;
   const sizes: Sizes = { B: batch, S: sequence, T: tokens, L: Math.max(1, batch * (sequence - 1)) };
+  if (execution.kind === "layered") {
+    return estimateLayeredMemory(model, model.cut(), execution.storage, sizes, processBytes);
+  }
   let frozen = 0;
   for (const shape of model.frozen.values()) frozen += shape.reduce((product, dim) => product * dim, floatBytes);
   const activations = peakBytes(model.training, sizes);
@@ -22,34 +27,4 @@ export function estimateMemory(model: Model, batch: number, sequence: number): M
   const trainable = 4 * floatBytes * model.layout.elements;
   const workspace = processBytes + Math.ceil(allocatorSlack * activations);
   return { weights: frozen, activations, trainable, workspace, total: frozen + activations + trainable + workspace };
-}
-
-/** Most bytes alive at once when the steps run in order and each value is dropped after its last use. */
-function peakBytes(program: Program, sizes: Sizes): number {
-  const lastUse = new Map<number, number>();
-  program.steps.forEach((step, at) => {
-    for (const source of step.inputs) lastUse.set(storage(program, source), at);
-  });
-  for (const output of program.outputs) lastUse.set(storage(program, output), program.steps.length);
-  const bytes = ({ op, shape }: Step) =>
-    op.kind === "parameter" || op.kind === "reshape"
-      ? 0
-      : shape.reduce<number>((product, dim) => product * sizeOf(dim, sizes), floatBytes);
-  let live = 0;
-  let peak = 0;
-  program.steps.forEach((step, at) => {
-    live += bytes(step);
-    peak = Math.max(peak, live);
-    for (const source of new Set(step.inputs.map((index) => storage(program, index)))) {
-      if (lastUse.get(source) === at) live -= bytes(program.steps[source]!);
-    }
-  });
-  return peak;
-}
-
-/** A reshape shares the memory of what it reshapes. */
-function storage({ steps }: Program, index: number): number {
-  let at = index;
-  while (steps[at]!.op.kind === "reshape") at = steps[at]!.inputs[0]!;
-  return at;
 }

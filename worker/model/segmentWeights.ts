@@ -66,15 +66,13 @@ export class SegmentWeights {
     return views;
   }
 
-  /** Rows of a table, in the order of `ids`. */
-  async rows(table: string, ids: ArrayLike<number>): Promise<Float32Array> {
+  /** Fills `target` with rows of a table, in the order of `ids`. */
+  async rows(table: string, ids: ArrayLike<number>, target: Float32Array): Promise<void> {
     const columns = this.#model.frozen.get(table)![1]!;
-    const found = new Float32Array(ids.length * columns);
     for (let row = 0; row < ids.length; row++) {
-      const target = found.subarray(row * columns, (row + 1) * columns);
-      await this.#weights.fillFloat32(table, target, ids[row]! * columns);
+      const found = target.subarray(row * columns, (row + 1) * columns);
+      await this.#weights.fillFloat32(table, found, ids[row]! * columns);
     }
-    return found;
   }
 
   /** Fills `target` with the rows of a matrix from `row` on. */

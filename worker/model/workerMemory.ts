@@ -1,4 +1,5 @@
 import type { WorkerMemory } from "../../shared/plan/modelFacts.ts";
+import type { Execution } from "./execution.ts";
 import { estimateMemory } from "./memory.ts";
 import type { Model } from "./model.ts";
 
@@ -12,8 +13,8 @@ const exchangedVectors = 3;
 const maxBatch = 4096;
 
 /** Predicted peak of one worker process: its engine, and what training keeps beside it. */
-export function workerMemory(model: Model, batch: number, sequence: number): WorkerMemory {
-  const { weights, trainable, activations, workspace, total } = estimateMemory(model, batch, sequence);
+export function workerMemory(model: Model, execution: Execution, batch: number, sequence: number): WorkerMemory {
+  const { weights, trainable, activations, workspace, total } = estimateMemory(model, execution, batch, sequence);
   const vector = floatBytes * model.layout.elements;
   return {
     batch,
@@ -27,8 +28,13 @@ export function workerMemory(model: Model, batch: number, sequence: number): Wor
 }
 
 /** The largest micro-batch whose peak stays within `limitBytes`; undefined when not even one sample does. */
-export function largestBatch(model: Model, sequence: number, limitBytes: number): WorkerMemory | undefined {
-  const fits = (batch: number) => workerMemory(model, batch, sequence).total <= limitBytes;
+export function largestBatch(
+  model: Model,
+  execution: Execution,
+  sequence: number,
+  limitBytes: number,
+): WorkerMemory | undefined {
+  const fits = (batch: number) => workerMemory(model, execution, batch, sequence).total <= limitBytes;
   if (!fits(1)) return undefined;
   let [low, high] = [1, maxBatch + 1];
   while (high - low > 1) {
@@ -36,5 +42,5 @@ export function largestBatch(model: Model, sequence: number, limitBytes: number)
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  return workerMemory(model, low, sequence);
+  return workerMemory(model, execution, low, sequence);
 }

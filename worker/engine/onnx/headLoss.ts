@@ -4,6 +4,7 @@ import { headInputs, headParts, headProgram } from "../../model/headProgram.ts";
 import type { SegmentWeights } from "../../model/segmentWeights.ts";
 import { emitOnnx } from "./emitOnnx.ts";
 import { floats } from "./floats.ts";
+import { ScratchMemory } from "./scratchMemory.ts";
 import { guarded, openSession, type SessionOptions } from "./session.ts";
 
 /**
@@ -16,6 +17,8 @@ export class HeadLoss {
   readonly #options: SessionOptions;
   readonly #parts: readonly number[];
   readonly #part: Float32Array;
+  /** Not left to the garbage collector, which knows little of how large these are. */
+  readonly #scratch = new ScratchMemory();
   readonly #sessions = new Map<string, Promise<InferenceSession>>();
 
   constructor(head: ApartHead, weights: SegmentWeights, options: SessionOptions) {
@@ -33,7 +36,8 @@ export class HeadLoss {
     const rows = targets.length;
     const logSums = new Float64Array(rows).fill(Number.NEGATIVE_INFINITY);
     const targetLogits = new Float64Array(rows);
-    const targetWeights = gradient && new Float32Array(gradient.length);
+    const targetWeights = gradient && this.#scratch.of(0, gradient.length);
+    const partGradient = gradient && new Tensor("float32", this.#scratch.of(1, gradient.length), [rows, features]);
     gradient?.fill(0);
     const input = new Tensor("float32", x, [rows, features]);
     for (let part = 0; part + 1 < this.#parts.length; part++) {
@@ -52,8 +56,9 @@ export class HeadLoss {
         [headInputs.x]: input,
         [headInputs.weight]: new Tensor("float32", weight, [end - start, features]),
       };
-      const results = await guarded(() => session.run(feeds));
-      join(logSums, floats(results["logSum"]), gradient, gradient && floats(results["gradient"]));
+      const wanted = { logSum: null, ...(partGradient && { gradient: partGradient }) };
+      const results = await guarded(() => session.run(feeds, wanted));
+      join(logSums, floats(results["logSum"]), gradient, partGradient?.data as Float32Array | undefined);
     }
     if (gradient && targetWeights) for (let at = 0; at < gradient.length; at++) gradient[at]! -= targetWeights[at]!;
     let sum = 0;

@@ -11,7 +11,7 @@ import {
 import { type CutModel, type Segment, type SegmentKind, segmentInputs } from "../../model/cutModel.ts";
 import { inputNames } from "../../model/description.ts";
 import { sizeOf } from "../../model/graph.ts";
-import { estimateLayeredMemory } from "../../model/layeredMemory.ts";
+import { estimateMemory } from "../../model/memory.ts";
 import type { Model } from "../../model/model.ts";
 import type { Program } from "../../model/program.ts";
 import { SegmentWeights, type WeightStorage } from "../../model/segmentWeights.ts";
@@ -54,18 +54,24 @@ export class LayeredOnnxEngine implements Engine {
   /** What each segment hands to the next one, and gradients of that. */
   readonly #hidden = new ScratchMemory();
   readonly #gradients = new ScratchMemory();
+  readonly #lookedUp = new ScratchMemory();
   #positions: { sequence: number; tables: PositionTables } | undefined;
 
   /** Opens all sessions that training needs. Takes `weights` over: `dispose` closes them. */
   static async create(model: Model, weights: Weights, options: LayeredOptions): Promise<LayeredOnnxEngine> {
     const cut = model.cut();
-    const held = await SegmentWeights.open(model, cut, weights, options.storage);
-    const engine = new LayeredOnnxEngine(model, cut, held, options);
-    for (const { kind } of cut.segments) {
-      await engine.#session(kind.forward, [outputName]);
-      if (kind.backward) await engine.#session(kind.backward, gradientNames(kind));
+    try {
+      const held = await SegmentWeights.open(model, cut, weights, options.storage);
+      const engine = new LayeredOnnxEngine(model, cut, held, options);
+      for (const { kind } of cut.segments) {
+        await engine.#session(kind.forward, [outputName]);
+        if (kind.backward) await engine.#session(kind.backward, gradientNames(kind));
+      }
+      return engine;
+    } catch (thrown) {
+      await weights.close();
+      throw thrown;
     }
-    return engine;
   }
 
   private constructor(model: Model, cut: CutModel, weights: SegmentWeights, { threads, storage }: LayeredOptions) {
@@ -154,7 +160,7 @@ export class LayeredOnnxEngine implements Engine {
   }
 
   memory(batch: number, sequence: number): MemoryEstimate {
-    return estimateLayeredMemory(this.#model, this.#cut, this.#storage, batch, sequence);
+    return estimateMemory(this.#model, { kind: "layered", storage: this.#storage }, batch, sequence);
   }
 
   async dispose(): Promise<void> {
@@ -219,6 +225,7 @@ export class LayeredOnnxEngine implements Engine {
   ): Promise<Record<string, Tensor>> {
     const frozen = await this.#weights.of(segment);
     const feeds: Record<string, Tensor> = {};
+    let lookUps = 0;
     for (const { op, shape: dims } of program.steps) {
       if (op.kind !== "parameter" && op.kind !== "input") continue;
       const { name } = op;
@@ -233,7 +240,8 @@ export class LayeredOnnxEngine implements Engine {
         const { data } = dropoutMask(mask, this.#model.dropout, inputs, dropout);
         feeds[name] = new Tensor("float32", data as Float32Array, shape);
       } else if (lookUp) {
-        const rows = await this.#weights.rows(lookUp.table, inputs.values.get(lookUp.ids)!.data);
+        const rows = this.#lookedUp.of(lookUps++, elementCount(shape));
+        await this.#weights.rows(lookUp.table, inputs.values.get(lookUp.ids)!.data, rows);
         feeds[name] = new Tensor("float32", rows, shape);
       } else if (fed) {
         const { data } = fed;

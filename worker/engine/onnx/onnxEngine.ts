@@ -107,7 +107,7 @@ export class OnnxEngine implements Engine {
   }
 
   memory(batch: number, sequence: number): MemoryEstimate {
-    return estimateMemory(this.#model, batch, sequence);
+    return estimateMemory(this.#model, { kind: "whole" }, batch, sequence);
   }
 
   async dispose(): Promise<void> {

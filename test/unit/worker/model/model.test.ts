@@ -134,15 +134,15 @@ describe("a model", () => {
 
   it("estimates more memory for longer sequences, larger batches and more adapters", () => {
     const model = build({});
-    const small = estimateMemory(model, 2, 64);
+    const small = estimateMemory(model, { kind: "whole" }, 2, 64);
     expect(small.total).toBe(small.weights + small.activations + small.trainable + small.workspace);
     expect(small.weights).toBe(
       4 * [...model.frozen.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0),
     );
-    const double = estimateMemory(model, 4, 64);
+    const double = estimateMemory(model, { kind: "whole" }, 4, 64);
     expect(double.activations / small.activations).toBeCloseTo(2, 1);
-    expect(estimateMemory(model, 2, 128).activations).toBeGreaterThan(2 * small.activations);
+    expect(estimateMemory(model, { kind: "whole" }, 2, 128).activations).toBeGreaterThan(2 * small.activations);
     const more = build({}, { ...tinyLora, targetModules: ["all-linear"] });
-    expect(estimateMemory(more, 2, 64).trainable).toBeGreaterThan(small.trainable);
+    expect(estimateMemory(more, { kind: "whole" }, 2, 64).trainable).toBeGreaterThan(small.trainable);
   });
 });

@@ -1,8 +1,7 @@
 import { rm } from "node:fs/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { elementCount } from "../../../../../shared/tensors/layout.ts";
-import type { Batch } from "../../../../../worker/engine/engine.ts";
-import type { OnnxEngine } from "../../../../../worker/engine/onnx/onnxEngine.ts";
+import type { Batch, Engine } from "../../../../../worker/engine/engine.ts";
 import { openOnnxEngine } from "../../../../../worker/engine/onnx/openOnnxEngine.ts";
 import { batchInputs, dropoutMask, positionTables } from "../../../../../worker/model/batchInputs.ts";
 import { buildModel } from "../../../../../worker/model/model.ts";
@@ -37,7 +36,7 @@ async function open(config: object, trainable: Parameters<typeof openOnnxEngine>
   return { engine, weights, parameters };
 }
 
-function adapterOf(engine: OnnxEngine, flat: Float32Array): Map<string, NamedTensor> {
+function adapterOf(engine: Engine, flat: Float32Array): Map<string, NamedTensor> {
   return new Map(
     engine.layout.tensors.map(({ name, shape, offset }) => [
       name,
