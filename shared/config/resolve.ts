@@ -43,6 +43,7 @@ export const reservedVariables: readonly string[] = [
   "COORD_FAILPOINT_MARKER",
   "COORD_SHARED_DATA",
   "COORD_PYTHON",
+  "COORD_KUBERNETES_BIN",
 ];
 
 /**

@@ -212,7 +212,7 @@ describe.each(jobs)("the %s job", (_, read) => {
     expect(podReplacementPolicy).toBe("Failed");
     expect(podFailurePolicy.rules[0]).toEqual({
       action: "Ignore",
-      onPodConditions: [{ type: "DisruptionTarget" }],
+      onPodConditions: [{ type: "DisruptionTarget", status: "True" }],
     });
     const [, fail] = podFailurePolicy.rules as [object, { action: string; onExitCodes: { values: number[] } }];
     expect(fail).toMatchObject({ action: "FailJob", onExitCodes: { containerName: onlyContainer(read()).name } });
