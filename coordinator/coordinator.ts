@@ -1,6 +1,6 @@
 import { adapterConfigOf } from "../shared/checkpoint/adapterConfig.ts";
-import { exportAdapter } from "../shared/checkpoint/exportAdapter.ts";
-import { LocalCheckpointStore } from "../shared/checkpoint/localStore.ts";
+import { adapterFiles, exportAdapter } from "../shared/checkpoint/exportAdapter.ts";
+import { isS3 } from "../shared/checkpoint/location.ts";
 import type { CheckpointStore } from "../shared/checkpoint/store.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
 import { gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
@@ -48,6 +48,8 @@ export interface CoordinatorContext {
   readonly events: EventLog;
   readonly logger: Logger;
   readonly generations: GenerationFile;
+  /** Where checkpoints are. */
+  readonly store: CheckpointStore;
   /** Aborted by SIGTERM: checkpoint, then end with exit code 75. */
   readonly terminated: AbortSignal;
   /** Attempts that earlier coordinators of this run have used. */
@@ -73,7 +75,7 @@ export interface RunOutcome {
 export class Coordinator {
   readonly #context: CoordinatorContext;
   readonly #clock: Clock = systemClock;
-  readonly #store: LocalCheckpointStore;
+  readonly #store: CheckpointStore;
   readonly #agents: RunAgents;
   readonly #stopNow = new AbortController();
   readonly #failed = new Deferred<never>();
@@ -87,11 +89,7 @@ export class Coordinator {
     this.#context = context;
     const { config, events, runId } = context;
     this.#saveSteps = config.saveSteps;
-    this.#store = new LocalCheckpointStore(config.output, {
-      saveTotalLimit: config.saveTotalLimit,
-      saveMilestoneSteps: config.saveMilestoneSteps,
-      onWarning: (message) => events.add("warning", message),
-    });
+    this.#store = context.store;
     this.monitor = new RunMonitor({
       runId,
       output: config.output,
@@ -293,11 +291,17 @@ export class Coordinator {
     });
   }
 
-  /** Writes the trained adapter where PEFT users look for it: into the output directory itself. */
+  /** Writes the trained adapter where PEFT users look for it: into the output itself. */
   async #export(training: Training): Promise<void> {
     const { config } = this.#context;
     const state = training.lastState!;
-    await exportAdapter(config.output, state, adapterConfigOf(config, config.model!, state.layout));
+    const adapterConfig = adapterConfigOf(config, config.model!, state.layout);
+    if (isS3(config.output)) {
+      const { putFiles } = await import("../shared/checkpoint/s3/putFiles.ts");
+      await putFiles(config.output, adapterFiles(state, adapterConfig));
+    } else {
+      await exportAdapter(config.output, state, adapterConfig);
+    }
     this.#adapter = config.output;
   }
 }

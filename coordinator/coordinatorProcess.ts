@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { hostname } from "node:os";
+import { openStore } from "../shared/checkpoint/openStore.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { CoordError, toCoordError } from "../shared/errors.ts";
 import type { Logger } from "../shared/log.ts";
@@ -80,6 +81,11 @@ async function serve(
     user: userName(),
     identity,
   });
+  const store = await openStore(config.output, {
+    saveTotalLimit: config.saveTotalLimit,
+    saveMilestoneSteps: config.saveMilestoneSteps,
+    onWarning: (message) => events.add("warning", message),
+  });
   const coordinator = new Coordinator({
     runId,
     home,
@@ -91,6 +97,7 @@ async function serve(
     events,
     logger,
     generations: new GenerationFile(paths.generation),
+    store,
     terminated,
     firstAttempt: await usedAttempts(paths.logs),
     keep: (change) => void keepChange(directory, change, logger),

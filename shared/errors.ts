@@ -69,7 +69,7 @@ export const errorCatalogue = {
     "An adapter or checkpoint does not fit the model or LoRA settings.",
   ),
   CHECKPOINT_INVALID: entry("DATA_LOSS", false, 2, "No valid checkpoint where one was asked for."),
-  OUTPUT_IN_USE: entry("ALREADY_EXISTS", false, 3, "The output directory holds another run's checkpoints."),
+  OUTPUT_IN_USE: entry("ALREADY_EXISTS", false, 3, "The output holds another run's checkpoints."),
   RUN_NOT_FOUND: entry("NOT_FOUND", false, 2, "No run of that name, or no run at all."),
   RUN_IN_USE: entry("ALREADY_EXISTS", false, 3, "The run is already going on."),
   PORT_UNAVAILABLE: entry(

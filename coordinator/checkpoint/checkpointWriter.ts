@@ -1,6 +1,6 @@
-import { join } from "node:path";
 import { adapterConfigOf } from "../../shared/checkpoint/adapterConfig.ts";
 import { bestCheckpoint } from "../../shared/checkpoint/bestCheckpoint.ts";
+import { within } from "../../shared/checkpoint/location.ts";
 import type { CheckpointStore } from "../../shared/checkpoint/store.ts";
 import type { TrainerState } from "../../shared/checkpoint/trainerState.ts";
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
@@ -92,6 +92,6 @@ export class CheckpointWriter {
       entry.state === "readable" && entry.manifest.runId === this.options.runId ? [entry.step] : [],
     );
     const best = bestCheckpoint(log_history, [...saved, step]);
-    return best === undefined ? null : join(this.options.config.output, `checkpoint-${best}`);
+    return best === undefined ? null : within(this.options.config.output, `checkpoint-${best}`);
   }
 }

@@ -1,10 +1,8 @@
-import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { listCheckpoints } from "../../shared/checkpoint/listing.ts";
+import { basename } from "node:path";
 import { readTrainerState } from "../../shared/checkpoint/readCheckpoint.ts";
-import type { CheckpointEntry } from "../../shared/checkpoint/store.ts";
+import type { CheckpointEntry, CheckpointStore } from "../../shared/checkpoint/store.ts";
 import type { TrainerState } from "../../shared/checkpoint/trainerState.ts";
-import { manifestFile } from "../../shared/checkpoint/types.ts";
+import { checkpointFiles } from "../../shared/checkpoint/types.ts";
 
 /** One checkpoint of `coord checkpoints list --json`. Its manifest has been read, its files have not been verified. */
 export interface CheckpointDocument {
@@ -27,22 +25,16 @@ export interface CheckpointDocument {
   readonly best: boolean;
 }
 
-/** Describes all checkpoints of a directory, newest first. */
-export async function describeCheckpoints(directory: string): Promise<CheckpointDocument[]> {
-  const entries = await listCheckpoints(directory);
-  const states = await Promise.all(entries.map(trainerStateOf));
+/** Describes all checkpoints of a store, newest first. */
+export async function describeCheckpoints(store: CheckpointStore): Promise<CheckpointDocument[]> {
+  const entries = await store.list();
+  const states = await Promise.all(entries.map((entry) => trainerStateOf(store, entry)));
   // The newest one knows best.
   const best = states.find((state) => state !== undefined)?.best_model_checkpoint;
-  return Promise.all(
-    entries.map((entry, index) => describe(entry, states[index], best != null && basename(best) === entry.name)),
-  );
+  return entries.map((entry, index) => describe(entry, states[index], best != null && basename(best) === entry.name));
 }
 
-async function describe(
-  entry: CheckpointEntry,
-  state: TrainerState | undefined,
-  best: boolean,
-): Promise<CheckpointDocument> {
+function describe(entry: CheckpointEntry, state: TrainerState | undefined, best: boolean): CheckpointDocument {
   const { name, path, step } = entry;
   const manifest = entry.state === "readable" ? entry.manifest : undefined;
   const logged = state?.log_history.filter((line) => line.step === step) ?? [];
@@ -56,17 +48,15 @@ async function describe(
     generation: manifest ? Number(manifest.generation) : null,
     epoch: manifest?.cursor.epoch ?? null,
     bytes: manifest?.files.reduce((sum, { size }) => sum + size, 0) ?? null,
-    savedAtMs: await stat(join(path, manifestFile)).then(
-      ({ mtimeMs }) => Math.round(mtimeMs),
-      () => null,
-    ),
+    savedAtMs: entry.state === "readable" ? entry.savedAtMs : null,
     loss: logged.findLast(({ loss }) => loss !== undefined)?.loss ?? null,
     evalLoss: logged.findLast(({ eval_loss }) => eval_loss !== undefined)?.eval_loss ?? null,
     best,
   };
 }
 
-function trainerStateOf(entry: CheckpointEntry): Promise<TrainerState | undefined> {
-  if (entry.state === "unreadable") return Promise.resolve(undefined);
-  return readTrainerState(entry.path, entry.step).catch(() => undefined);
+async function trainerStateOf(store: CheckpointStore, { name, state, step }: CheckpointEntry) {
+  if (state === "unreadable") return undefined;
+  const read = (directory: string) => readTrainerState(directory, step);
+  return store.withFiles(name, read, [checkpointFiles.trainerState]).catch(() => undefined);
 }

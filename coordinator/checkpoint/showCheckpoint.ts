@@ -3,7 +3,7 @@ import { type AdapterConfig, decodeAdapterConfig } from "../../shared/checkpoint
 import type { Manifest } from "../../shared/checkpoint/manifest.ts";
 import { readTrainerState } from "../../shared/checkpoint/readCheckpoint.ts";
 import { readTextFile } from "../../shared/checkpoint/readRegularFile.ts";
-import type { CheckpointEntry } from "../../shared/checkpoint/store.ts";
+import type { CheckpointEntry, CheckpointStore } from "../../shared/checkpoint/store.ts";
 import type { TrainerState } from "../../shared/checkpoint/trainerState.ts";
 import { checkpointFiles } from "../../shared/checkpoint/types.ts";
 import { CoordError } from "../../shared/errors.ts";
@@ -27,13 +27,20 @@ export interface CheckpointDetails {
 }
 
 /** All that a checkpoint says about itself; its files are not verified. Throws CHECKPOINT_INVALID. */
-export async function showCheckpoint(entry: CheckpointEntry): Promise<CheckpointDetails> {
+export async function showCheckpoint(store: CheckpointStore, entry: CheckpointEntry): Promise<CheckpointDetails> {
   const { name, path, step } = entry;
   if (entry.state === "unreadable") throw new CoordError("CHECKPOINT_INVALID", entry.reason);
   const { cursor, files, fingerprints, generation, runId } = entry.manifest;
-  const configPath = join(path, checkpointFiles.adapterConfig);
-  const adapter = decodeAdapterConfig(await readTextFile(configPath, maxConfigBytes), configPath, "CHECKPOINT_INVALID");
-  const { log_history, ...trainer } = await readTrainerState(path, step);
+  const read = async (directory: string) => {
+    const configPath = join(directory, checkpointFiles.adapterConfig);
+    const text = await readTextFile(configPath, maxConfigBytes);
+    const { log_history, ...trainer } = await readTrainerState(directory, step);
+    return { adapter: decodeAdapterConfig(text, configPath, "CHECKPOINT_INVALID"), trainer };
+  };
+  const { adapter, trainer } = await store.withFiles(name, read, [
+    checkpointFiles.adapterConfig,
+    checkpointFiles.trainerState,
+  ]);
   return {
     name,
     path,

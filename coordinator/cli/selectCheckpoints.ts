@@ -1,17 +1,17 @@
 import { stat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
-import { stepOf } from "../../shared/checkpoint/listing.ts";
-import { LocalCheckpointStore } from "../../shared/checkpoint/localStore.ts";
-import type { CheckpointEntry } from "../../shared/checkpoint/store.ts";
+import { basename, dirname } from "node:path";
+import { absoluteLocation, isS3 } from "../../shared/checkpoint/location.ts";
+import type { CheckpointEntry, CheckpointStore } from "../../shared/checkpoint/store.ts";
+import { stepOf } from "../../shared/checkpoint/storeRules.ts";
 import { CoordError, toCoordError } from "../../shared/errors.ts";
 import type { RunDirectory } from "../runs/runDirectory.ts";
 import type { RunFile } from "../runs/runFiles.ts";
 import type { CommandContext, CommandValues } from "./command.ts";
 import { selectRun } from "./selectRun.ts";
 
-/** A directory of checkpoints, and the run that it belongs to where this host knows it. */
+/** A directory of checkpoints or an s3:// URL, and the run that it belongs to where this host knows it. */
 export interface CheckpointPlace {
-  /** Absolute. */
+  /** Absolute, or a URL. */
   readonly directory: string;
   readonly known?: { readonly run: RunFile; readonly directory: RunDirectory };
   /** `checkpoint-N`, where one was named. */
@@ -20,7 +20,8 @@ export interface CheckpointPlace {
 
 /** The positional of every command about checkpoints. */
 export const placesPositional = {
-  describe: "Run, output directory, checkpoint-N of it, or path of a checkpoint [default: the newest run].",
+  describe:
+    "Run, output (directory or s3:// URL), checkpoint-N of it, or path of a checkpoint [default: the newest run].",
   type: "string",
   array: true,
 } as const;
@@ -39,7 +40,7 @@ export async function selectCheckpoints(given: readonly string[], context: Comma
   const places: CheckpointPlace[] = [];
   let current: CheckpointPlace | undefined;
   for (const word of given) {
-    const path = resolve(context.workingDirectory, word);
+    const path = absoluteLocation(word, context.workingDirectory);
     if (stepOf(word) !== undefined) {
       if (current === undefined && (await isDirectory(path))) places.push({ directory: dirname(path), name: word });
       else {
@@ -55,15 +56,15 @@ export async function selectCheckpoints(given: readonly string[], context: Comma
   return places.length > 0 ? places : [current ?? (await placeOf(undefined, context))];
 }
 
-/** The entry of the checkpoint that a place names, or of its newest one. Throws CHECKPOINT_INVALID. */
-export async function entryOf({ directory, name }: CheckpointPlace): Promise<CheckpointEntry> {
-  const entries = await new LocalCheckpointStore(directory).list();
+/** The entry of the checkpoint named, or of the newest one. Throws CHECKPOINT_INVALID. */
+export async function entryOf(store: CheckpointStore, name: string | undefined): Promise<CheckpointEntry> {
+  const entries = await store.list();
   const entry = name === undefined ? entries[0] : entries.find((candidate) => candidate.name === name);
   if (entry) return entry;
   const there = entries.map((candidate) => candidate.name).join(", ") || "none";
   throw new CoordError(
     "CHECKPOINT_INVALID",
-    `There is no ${name ?? "checkpoint"} in ${directory}; checkpoints there: ${there}.`,
+    `There is no ${name ?? "checkpoint"} in ${store.location}; checkpoints there: ${there}.`,
   );
 }
 
@@ -72,14 +73,16 @@ async function placeOf(word: string | undefined, context: CommandContext): Promi
     const { directory, run } = await selectRun(word, context);
     return { directory: run.output, known: { run, directory } };
   } catch (thrown) {
-    const path = resolve(context.workingDirectory, word ?? "");
+    const path = absoluteLocation(word ?? ".", context.workingDirectory);
     // Checkpoints that came from another host belong to no run here.
     if (word === undefined || toCoordError(thrown).code !== "RUN_NOT_FOUND" || !(await isDirectory(path))) throw thrown;
     return { directory: path };
   }
 }
 
-function isDirectory(path: string): Promise<boolean> {
+/** Whether there is anything at a URL is known when it is read. */
+async function isDirectory(path: string): Promise<boolean> {
+  if (isS3(path)) return true;
   return stat(path).then(
     (found) => found.isDirectory(),
     () => false,

@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { adapterConfigOf } from "../../shared/checkpoint/adapterConfig.ts";
 import type { ForeignTrainerState } from "../../shared/checkpoint/foreignTrainerState.ts";
-import { LocalCheckpointStore } from "../../shared/checkpoint/localStore.ts";
 import { loraModules } from "../../shared/checkpoint/loraModules.ts";
+import { openStore } from "../../shared/checkpoint/openStore.ts";
 import { initialTrainerState, type TrainerState } from "../../shared/checkpoint/trainerState.ts";
 import type { CheckpointContents } from "../../shared/checkpoint/types.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
@@ -96,7 +96,7 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
       cursor: { seed: config.seed, epoch: trainer.epoch, slots: plan.slots, datasetSize: plan.datasetSize },
       fingerprints: { dataset: key },
     };
-    const { path } = await new LocalCheckpointStore(output).save(contents, tokenizerFilesOf(config.model!));
+    const { path } = await (await openStore(output)).save(contents, tokenizerFilesOf(config.model!));
     await run.writeResult({
       state: "stopped",
       exitCode: exitCodes.done,

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
+import { absoluteLocation } from "../../shared/checkpoint/location.ts";
 import { isDemo, withDemoSettings } from "../../shared/config/demo.ts";
 import { gpusOfNodes, worldSizeOf } from "../../shared/config/hosts.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
@@ -26,7 +27,7 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
   return {
     ...config,
     ...known,
-    output: resolve(config.output),
+    output: absoluteLocation(config.output),
     slots: config.slots ?? workers,
     threadsPerWorker: config.threadsPerWorker || threadsPerWorker(availableParallelism(), onThisHost),
   };

@@ -1,4 +1,5 @@
 import { access, constants } from "node:fs/promises";
+import { isS3 } from "../../shared/checkpoint/location.ts";
 import { contradictions } from "../../shared/config/problems.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
@@ -17,8 +18,15 @@ export async function preflight(config: RunConfig, signal = new AbortController(
   if (config.evalData !== undefined && config.evalSplit > 0) {
     throw new CoordError("CONFIG_INVALID", "Give either --eval-data or --eval-split, not both.");
   }
-  const checks = await Promise.allSettled([checkModel(config), checkData(config, signal)]);
+  const checks = await Promise.allSettled([checkModel(config), checkData(config, signal), checkBucket(config)]);
   for (const check of checks) if (check.status === "rejected") throw check.reason;
+}
+
+/** A bucket that cannot be written would be found out at the first checkpoint. */
+async function checkBucket({ output }: RunConfig): Promise<void> {
+  if (!isS3(output)) return;
+  const { probeBucket } = await import("../../shared/checkpoint/s3/probeBucket.ts");
+  await probeBucket(output.replaceAll("{run}", ""));
 }
 
 /** The coordinator would find out when it listens, agents when they join. */

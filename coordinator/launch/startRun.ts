@@ -2,7 +2,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { backoffDelayMs } from "../../shared/backoff.ts";
-import { LocalCheckpointStore } from "../../shared/checkpoint/localStore.ts";
+import { openStore } from "../../shared/checkpoint/openStore.ts";
 import { systemClock } from "../../shared/clock.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { CoordError, isErrorCode } from "../../shared/errors.ts";
@@ -106,7 +106,7 @@ export async function resumeRun(options: {
 
 /** What the coordinator would say about the checkpoint that it is to start from, said before anything is changed. */
 async function checkCheckpoint({ output }: RunConfig, runId: string, from: string | undefined): Promise<void> {
-  const store = new LocalCheckpointStore(output);
+  const store = await openStore(output);
   const checkpoint = from === undefined ? (await store.newestValid())?.checkpoint : await store.load(from);
   if (checkpoint) expectOwn(checkpoint, runId);
 }

@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { isS3 } from "../../shared/checkpoint/location.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { toCoordError } from "../../shared/errors.ts";
 import type { EventLog } from "./eventLog.ts";
@@ -17,7 +18,8 @@ export async function followTrackers(
   const { loggingSteps, output, reportTo } = run.config;
   if (!reportTo.includes("tensorboard")) return () => {};
   const { evaluations } = runHistory(await readEvents(run.eventsPath));
-  const directory = join(output, "runs", run.runId);
+  // Event files grow line by line, which objects cannot: with s3:// they are in the run's own directory.
+  const directory = isS3(output) ? join(dirname(run.eventsPath), "tensorboard") : join(output, "runs", run.runId);
   const writer = new TensorBoardWriter({ directory, loggingSteps, evaluated: evaluations.map(({ step }) => step) });
   const unfollow = events.follow(0, (event) => {
     try {

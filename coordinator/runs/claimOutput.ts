@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import { isS3 } from "../../shared/checkpoint/location.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { errorCode, fileError, readJsonFile, writeFileAtomic } from "../../shared/process/atomicFile.ts";
 import { acquireLock } from "../../shared/process/exclusiveLock.ts";
@@ -9,7 +10,7 @@ import { RunDirectory } from "./runDirectory.ts";
 import { isRunId } from "./runId.ts";
 import { runLiveness } from "./runLiveness.ts";
 
-const claimSchema = z.strictObject({
+export const claimSchema = z.strictObject({
   runId: z.string().refine(isRunId),
   /** COORD_HOME of the run. */
   home: z.string().min(1),
@@ -21,10 +22,11 @@ const claimSchema = z.strictObject({
 export type OutputClaim = z.infer<typeof claimSchema>;
 
 /**
- * Claims an output directory for a run, making it where there is none, and writes OUTPUT/.coord-run.json.
+ * Claims an output directory (or s3:// URL) for a run, making it where there is none, and writes OUTPUT/.coord-run.json.
  * Throws OUTPUT_IN_USE when it holds another run's checkpoints or belongs to a run that is going on; STORAGE_FAILED.
  */
 export async function claimOutput(output: string, run: { home: string; runId: string }): Promise<void> {
+  if (isS3(output)) return (await import("./claimBucket.ts")).claimBucket(output, run);
   const made = await makeOutput(output);
   try {
     await claim(output, made, run);
@@ -39,6 +41,7 @@ export async function claimOutput(output: string, run: { home: string; runId: st
  * were made for it. Does nothing where the run has left results or the directory is not its own.
  */
 export async function releaseOutput(output: string, { runId }: { runId: string }): Promise<void> {
+  if (isS3(output)) return (await import("./claimBucket.ts")).releaseBucket(output, { runId });
   const names = await readdir(output).catch(() => []);
   if (names.length === 0 || names.some(isTrainingResult)) return;
   const lock = await acquireLock(join(output, ".coord-claim"), runId);
@@ -60,7 +63,7 @@ async function claim(output: string, made: string | undefined, { home, runId }: 
   try {
     const before = await readClaim(output);
     const { decision, reason } = decideClaim(runId, {
-      claim: before && { runId: before.runId, goesOn: await goesOn(before) },
+      claim: before && { runId: before.runId, goesOn: await claimIsAlive(before) },
       results: (await readdir(output)).filter(isTrainingResult).sort(),
     });
     if (decision === "refuse") throw inUse(output, reason, before?.runId);
@@ -81,7 +84,8 @@ function claimPath(output: string): string {
   return join(output, ".coord-run.json");
 }
 
-async function goesOn({ home, runId }: OutputClaim): Promise<boolean> {
+/** Whether the run that made a claim is going on. */
+export async function claimIsAlive({ home, runId }: OutputClaim): Promise<boolean> {
   const liveness = await runLiveness(new RunDirectory(home, runId));
   return liveness === "live" || liveness === "starting";
 }
@@ -106,10 +110,11 @@ async function removeMade(output: string, made: string | undefined): Promise<voi
   }
 }
 
-function inUse(output: string, reason: string, runId: string | undefined): CoordError {
+/** The refusal of an output. */
+export function inUse(output: string, reason: string, runId: string | undefined): CoordError {
   const resume = runId === undefined ? "" : `continue that run with \`coord resume ${runId}\`, or `;
   return new CoordError(
     "OUTPUT_IN_USE",
-    `The output directory ${output} cannot be used: ${reason}; ${resume}choose another --output.`,
+    `The output ${output} cannot be used: ${reason}; ${resume}choose another --output.`,
   );
 }

@@ -1,5 +1,6 @@
 import { readdir, realpath } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { absoluteLocation, isS3 } from "../../shared/checkpoint/location.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { errorCode, fileError } from "../../shared/process/atomicFile.ts";
 import { readClaim } from "./claimOutput.ts";
@@ -78,7 +79,11 @@ async function describe(home: string, runId: string): Promise<KnownRun | undefin
 }
 
 async function findByOutput(runs: readonly KnownRun[], output: string): Promise<KnownRun | undefined> {
-  const wanted = resolve(output);
+  if (isS3(output)) {
+    const url = absoluteLocation(output);
+    return runs.find(({ run }) => run?.output === url);
+  }
+  const wanted = absoluteLocation(output);
   const claim = await readClaim(wanted).catch(() => undefined);
   const claimed = runs.find(({ runId }) => runId === claim?.runId);
   if (claimed) return claimed;

@@ -1,7 +1,8 @@
 import { randomInt } from "node:crypto";
 import { access, mkdir, readFile, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { z } from "zod";
+import { absoluteLocation } from "../../shared/checkpoint/location.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { errorCode, fileError, readJsonFile, writeFileAtomic } from "../../shared/process/atomicFile.ts";
@@ -41,7 +42,12 @@ export class RunDirectory {
       const directory = new RunDirectory(home, createRunId(now, random));
       // Two launches may draw the same id in the same minute: the one whose mkdir succeeds has it.
       if (!(await makeDirectory(directory.paths.root, false))) continue;
-      await directory.#fill({ runId: directory.runId, createdAtMs: now.getTime(), config, output: resolve(output) });
+      await directory.#fill({
+        runId: directory.runId,
+        createdAtMs: now.getTime(),
+        config,
+        output: absoluteLocation(output),
+      });
       return directory;
     }
     throw new CoordError("STORAGE_FAILED", `Found no free run id under ${join(home, "runs")}.`);

@@ -7,7 +7,7 @@ import { fillNewDirectory } from "./newDirectory.ts";
 import { storageError } from "./storageError.ts";
 import type { TrainingState } from "./trainingState.ts";
 import { checkpointFiles } from "./types.ts";
-import { adapterParts } from "./writeCheckpoint.ts";
+import { adapterParts, type FileToWrite } from "./writeCheckpoint.ts";
 import { writeDurably } from "./writeDurably.ts";
 
 /**
@@ -33,12 +33,19 @@ export async function exportAdapter(
   };
   try {
     await makeDirectoryDurably(fs, directory);
-    await replace(checkpointFiles.adapter, adapterParts(state));
-    await replace(checkpointFiles.adapterConfig, [encodeAdapterConfig(adapterConfig)]);
+    for (const { name, parts } of adapterFiles(state, adapterConfig)) await replace(name, parts);
     await fs.syncDirectory(directory);
   } catch (thrown) {
     throw storageError(thrown, "write the adapter to", directory);
   }
+}
+
+/** The two files of a bare adapter. */
+export function adapterFiles(state: TrainingState, adapterConfig: AdapterConfig): FileToWrite[] {
+  return [
+    { name: checkpointFiles.adapter, parts: adapterParts(state) },
+    { name: checkpointFiles.adapterConfig, parts: [encodeAdapterConfig(adapterConfig)] },
+  ];
 }
 
 /** Writes an adapter alone into a new directory, all or nothing. Throws CONFIG_INVALID and STORAGE_FAILED. */

@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { toCoordError } from "../errors.ts";
 import { checkFile, readCheckpoint, readManifest } from "./readCheckpoint.ts";
+import type { CheckpointEntry, CheckpointStore } from "./store.ts";
 import { manifestFile } from "./types.ts";
 
 /** What was found out about one file. */
@@ -18,6 +19,16 @@ export interface CheckpointFinding {
   readonly files: readonly FileFinding[];
   /** What is wrong with it as a whole: its manifest, or contents that do not fit together. */
   readonly problem: string | null;
+}
+
+/** The same for a checkpoint of a store, whose own names of files its findings have. */
+export async function inspectIn(store: CheckpointStore, entry: CheckpointEntry): Promise<CheckpointFinding> {
+  if (entry.state === "unreadable") return { valid: false, files: [], problem: entry.reason };
+  return store.withFiles(entry.name, async (directory) => {
+    const named = (problem: string | null) => problem?.replaceAll(directory, entry.path) ?? null;
+    const { files, problem, valid } = await inspectCheckpoint(directory, entry.step);
+    return { valid, files: files.map((file) => ({ ...file, problem: named(file.problem) })), problem: named(problem) };
+  });
 }
 
 /** Re-hashes every file, goes on after the first that is wrong, and reads the whole as resume would. Never throws. */

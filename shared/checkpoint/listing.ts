@@ -1,20 +1,14 @@
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CoordError } from "../errors.ts";
 import type { FileSystem } from "./fileSystem.ts";
-import { newestFirst } from "./order.ts";
 import { readManifest } from "./readCheckpoint.ts";
 import { storageError } from "./storageError.ts";
 import type { CheckpointEntry } from "./store.ts";
+import { sortEntries, stepOf } from "./storeRules.ts";
+import { manifestFile } from "./types.ts";
 
 const privateName = /^\.(tmp|replaced|trash)-(checkpoint-\d+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** N of `checkpoint-N`; undefined for any other name. */
-export function stepOf(name: string): number | undefined {
-  const digits = /^checkpoint-(0|[1-9]\d{0,15})$/.exec(name)?.[1];
-  const step = Number(digits);
-  return digits !== undefined && Number.isSafeInteger(step) ? step : undefined;
-}
 
 /**
  * Checkpoints of a directory, newest first, those without a readable manifest last; none where there is no directory.
@@ -29,11 +23,7 @@ export async function listCheckpoints(directory: string): Promise<CheckpointEntr
     if (stepOf(name) !== undefined) paths.set(name, name);
   }
   const entries = await Promise.all([...paths].map(([name, at]) => entryAt(name, join(directory, at))));
-  return entries.sort((a, b) => {
-    if (a.state === "readable" && b.state === "readable") return newestFirst(a.manifest, b.manifest);
-    if (a.state === b.state) return b.step - a.step;
-    return a.state === "readable" ? -1 : 1;
-  });
+  return sortEntries(entries);
 }
 
 /** Settles what a crash left behind. Only for the one writer of the directory. */
@@ -56,7 +46,9 @@ export async function cleanUp(fs: FileSystem, directory: string): Promise<void> 
 async function entryAt(name: string, path: string): Promise<CheckpointEntry> {
   const step = stepOf(name)!;
   try {
-    return { name, path, step, state: "readable", manifest: await readManifest(path, step) };
+    const manifest = await readManifest(path, step);
+    const savedAtMs = Math.round((await stat(join(path, manifestFile))).mtimeMs);
+    return { name, path, step, state: "readable", manifest, savedAtMs };
   } catch (thrown) {
     if (!(thrown instanceof CoordError)) throw thrown;
     return { name, path, step, state: "unreadable", reason: thrown.message };

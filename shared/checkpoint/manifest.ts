@@ -1,10 +1,11 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { CoordError } from "../errors.ts";
 import { parseStrictJson } from "../tensors/strictJson.ts";
 import { checkpointFiles, manifestFile } from "./types.ts";
 
-/** Grows when an older coord could not read a checkpoint any more. */
-const formatVersion = 1;
+/** Grows when an older coord could not read a checkpoint any more. Version 2 has a checksum of the manifest itself. */
+const formatVersion = 2;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256 in hexadecimal");
 
@@ -14,8 +15,8 @@ const fileName = z
   .max(255)
   .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, "is not a plain file name");
 
-const manifestSchema = z.strictObject({
-  formatVersion: z.literal(formatVersion),
+const firstSchema = z.strictObject({
+  formatVersion: z.literal(1),
   runId: z.string().min(1).max(200),
   /** uint64 in decimal: JSON's numbers end at 2^53. */
   generation: z
@@ -42,17 +43,28 @@ const manifestSchema = z.strictObject({
     ),
 });
 
+const manifestSchema = firstSchema.extend({
+  formatVersion: z.literal(formatVersion),
+  /** SHA-256 of the manifest as it would be without this key. */
+  checksum: sha256,
+});
+
 /** What `manifest.json`, written last, says about a checkpoint. */
-export type Manifest = z.infer<typeof manifestSchema>;
+export type Manifest = Omit<z.infer<typeof manifestSchema>, "formatVersion" | "checksum">;
 
 /** Whether a file may be part of a checkpoint. */
 export function isFileName(name: string): boolean {
   return fileName.safeParse(name).success && name !== manifestFile;
 }
 
-export function encodeManifest(manifest: Omit<Manifest, "formatVersion">): Uint8Array {
-  const { runId, generation, step, cursor, fingerprints, files } = manifest;
-  const json = { formatVersion, runId, generation: String(generation), step, cursor, fingerprints, files };
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const { runId, generation, step, fingerprints } = manifest;
+  const { datasetSize, epoch, seed, slots } = manifest.cursor;
+  // Whatever order the caller's keys are in: the same manifest has the same bytes.
+  const cursor = { seed, epoch, slots, datasetSize };
+  const files = manifest.files.map(({ name, sha256, size }) => ({ name, size, sha256 }));
+  const facts = { formatVersion, runId, generation: String(generation), step, cursor, fingerprints, files };
+  const json = { ...facts, checksum: createHash("sha256").update(JSON.stringify(facts)).digest("hex") };
   manifestSchema.parse(json);
   return new TextEncoder().encode(`${JSON.stringify(json, undefined, 2)}\n`);
 }
@@ -72,8 +84,17 @@ export function decodeManifest(text: string, path: string): Manifest {
       `has format version ${version.data.formatVersion}, newer than the ${formatVersion} that this coord reads; upgrade coord`,
     );
   }
-  const parsed = manifestSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw invalid(`is not a manifest: ${issue?.path.join(".") || "the document"}: ${issue?.message}`, parsed.error);
+  const schema = version.data?.formatVersion === 1 ? firstSchema : manifestSchema;
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw invalid(`is not a manifest: ${issue?.path.join(".") || "the document"}: ${issue?.message}`, parsed.error);
+  }
+  const { cursor, files, fingerprints, generation, runId, step } = parsed.data;
+  const manifest = { runId, generation, step, cursor, fingerprints, files };
+  // To the byte: what the manifest says of the checkpoint it says of itself too. Version 1 could not.
+  if (schema === manifestSchema && new TextDecoder().decode(encodeManifest(manifest)) !== text) {
+    throw invalid("is damaged: its checksum does not fit it");
+  }
+  return manifest;
 }

@@ -8,6 +8,8 @@ const remedies: Readonly<Record<string, string>> = {
   EACCES: "permission was denied; allow this user to write there or choose another --output",
   EPERM: "the operation is not permitted there; allow this user to write there or choose another --output",
   EIO: "the device reports an I/O error; check the disk before trusting it with another checkpoint",
+  ESTALE:
+    "the network file system has lost the directory (stale handle); mount it again or choose another --output, then coord resume",
   ENOTDIR: "a part of the path is a file; choose another --output",
   EEXIST: "something else is there already; look at it and move it away",
   EMFILE: "too many files are open; raise the limit (ulimit -n)",

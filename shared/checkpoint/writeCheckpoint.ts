@@ -60,6 +60,14 @@ export function hasSameState(manifest: Manifest, state: TrainingState): boolean 
   );
 }
 
+/** The bytes of manifest.json for files that have been written. */
+export function manifestOf(
+  { cursor, fingerprints, generation, runId, state }: CheckpointContents,
+  files: Manifest["files"],
+): Uint8Array {
+  return encodeManifest({ runId, generation, step: state.step, cursor, fingerprints: { ...fingerprints }, files });
+}
+
 /** Fills a new directory: each file written exclusively, synced and hashed; the manifest last; then the directory. */
 export async function writeCheckpoint(
   fs: FileSystem,
@@ -67,17 +75,17 @@ export async function writeCheckpoint(
   contents: CheckpointContents,
   files: readonly FileToWrite[],
 ): Promise<void> {
-  const { runId, generation, state, cursor, fingerprints } = contents;
   const facts: Manifest["files"] = [];
   for (const { name, parts } of files) {
     facts.push({ name, ...(await writeDurably(fs, join(directory, name), parts)) });
   }
-  const manifest = { runId, generation, step: state.step, cursor, fingerprints: { ...fingerprints }, files: facts };
-  await writeDurably(fs, join(directory, manifestFile), [encodeManifest(manifest)]);
+  const manifest = manifestOf(contents, facts);
+  await writeDurably(fs, join(directory, manifestFile), [manifest]);
   try {
     await fs.syncDirectory(directory);
   } catch (thrown) {
-    throw storageError(thrown, "sync the directory", directory);
+    const bytes = facts.reduce((sum, { size }) => sum + size, manifest.byteLength);
+    throw storageError(thrown, "sync the directory", directory, bytes);
   }
 }
 

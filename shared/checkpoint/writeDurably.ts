@@ -53,7 +53,8 @@ export function sha256Of(parts: readonly Uint8Array[]): string {
   return hash.digest("hex");
 }
 
-function* piecesOf(parts: readonly Uint8Array[]): Generator<Uint8Array> {
+/** The same bytes, in pieces that are views. */
+export function* piecesOf(parts: readonly Uint8Array[]): Generator<Uint8Array> {
   for (const part of parts) {
     for (let at = 0; at < part.byteLength; at += pieceBytes) yield part.subarray(at, at + pieceBytes);
   }

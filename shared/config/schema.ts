@@ -203,7 +203,9 @@ export const runConfigSchema = z.strictObject({
     .string()
     .min(1)
     .default("coord-output/{run}")
-    .describe("Directory for checkpoints and the adapter; {run} stands for the run's id."),
+    .describe(
+      "Directory for checkpoints and the adapter, or s3://bucket/prefix (AWS_* variables say where and who); {run} stands for the run's id.",
+    ),
   perDeviceTrainBatchSize: positiveInt.default(4).describe("Samples per micro-batch."),
   perDeviceEvalBatchSize: positiveInt.default(8).describe("Samples per micro-batch of the held-out loss."),
   gradientAccumulationSteps: positiveInt.default(1).describe("Micro-batches per slot and step."),
@@ -256,7 +258,9 @@ export const runConfigSchema = z.strictObject({
   reportTo: z
     .array(z.enum(["tensorboard"]))
     .default([])
-    .describe("Trackers that get the figures: tensorboard (event files in OUTPUT/runs)."),
+    .describe(
+      "Trackers that get the figures: tensorboard (event files in OUTPUT/runs; with s3:// in the run's own directory).",
+    ),
 });
 
 /** A complete, checked configuration. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { initialTrainerState } from "../../shared/checkpoint/trainerState.ts";
 import type { CheckpointContents } from "../../shared/checkpoint/types.ts";
 import { runConfigSchema } from "../../shared/config/schema.ts";
@@ -39,4 +40,10 @@ export function checkpointContents(
     cursor: { seed: 42, epoch: step / 10, slots: 4, datasetSize: 1000 },
     fingerprints: { dataset: "ab12", model: "cd34" },
   };
+}
+
+/** A manifest that was edited, with the checksum that its writer would have given it. */
+export function withChecksum({ checksum: _, ...manifest }: Record<string, unknown>): string {
+  const checksum = createHash("sha256").update(JSON.stringify(manifest)).digest("hex");
+  return `${JSON.stringify({ ...manifest, checksum }, undefined, 2)}\n`;
 }

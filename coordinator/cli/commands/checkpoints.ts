@@ -1,7 +1,6 @@
 import { diffCheckpoints } from "../../../shared/checkpoint/diffCheckpoints.ts";
-import { inspectCheckpoint } from "../../../shared/checkpoint/inspectCheckpoint.ts";
-import { listCheckpoints } from "../../../shared/checkpoint/listing.ts";
-import { LocalCheckpointStore } from "../../../shared/checkpoint/localStore.ts";
+import { inspectIn } from "../../../shared/checkpoint/inspectCheckpoint.ts";
+import { openStore } from "../../../shared/checkpoint/openStore.ts";
 import { pruneCheckpoints } from "../../../shared/checkpoint/pruneCheckpoints.ts";
 import { CoordError, exitCodes } from "../../../shared/errors.ts";
 import { describeCheckpoints } from "../../checkpoint/describeCheckpoint.ts";
@@ -67,26 +66,29 @@ export const checkpointsCommand: Command = {
 
 async function list(places: CheckpointPlace[]): Promise<Answer> {
   const { directory } = only(places, "list");
-  const checkpoints = await describeCheckpoints(directory);
+  const checkpoints = await describeCheckpoints(await openStore(directory));
   return { document: { directory, checkpoints }, lines: renderCheckpointList(directory, checkpoints) };
 }
 
 async function show(places: CheckpointPlace[]): Promise<Answer> {
-  const document = await showCheckpoint(await entryOf(only(places, "show")));
+  const { directory, name } = only(places, "show");
+  const store = await openStore(directory);
+  const document = await showCheckpoint(store, await entryOf(store, name));
   return { document, lines: renderCheckpointDetails(document) };
 }
 
 async function verify(places: CheckpointPlace[], _values: CommandValues, context: CommandContext): Promise<Answer> {
   const style = createStyle(wantsColor(context.stdout.isTTY, context.environment));
-  const entries = [];
-  for (const place of places) {
-    entries.push(...(place.name === undefined ? await listCheckpoints(place.directory) : [await entryOf(place)]));
+  const findings = [];
+  for (const { directory, name } of places) {
+    const store = await openStore(directory);
+    const entries = name === undefined ? await store.list() : [await entryOf(store, name)];
+    for (const entry of entries)
+      findings.push({ name: entry.name, path: entry.path, ...(await inspectIn(store, entry)) });
   }
-  if (entries.length === 0) {
+  if (findings.length === 0) {
     throw new CoordError("CHECKPOINT_INVALID", `There are no checkpoints in ${places[0]?.directory}.`);
   }
-  const findings = [];
-  for (const { name, path, step } of entries) findings.push({ name, path, ...(await inspectCheckpoint(path, step)) });
   const valid = findings.every((finding) => finding.valid);
   return {
     document: { valid, checkpoints: findings },
@@ -103,7 +105,7 @@ async function diff(places: CheckpointPlace[]): Promise<Answer> {
       "coord checkpoints diff compares two: RUN checkpoint-A checkpoint-B, or two paths of checkpoints.",
     );
   }
-  const load = ({ directory, name }: CheckpointPlace) => new LocalCheckpointStore(directory).load(name!);
+  const load = async ({ directory, name }: CheckpointPlace) => (await openStore(directory)).load(name!);
   const [a, b] = [await load(first), await load(second)];
   const difference = diffCheckpoints(a, b);
   return {
@@ -123,11 +125,11 @@ async function prune(places: CheckpointPlace[], values: CommandValues): Promise<
   }
   const warnings: string[] = [];
   const dryRun = values["dry-run"] === true;
-  const report = await pruneCheckpoints(directory, {
+  const store = await openStore(directory, { onWarning: (message) => warnings.push(message) });
+  const report = await pruneCheckpoints(store, {
     keep: values["all"] ? "none" : limitOf(textValue(values, "save-total-limit"), known?.run.config.saveTotalLimit),
     milestoneSteps: known?.run.config.saveMilestoneSteps ?? 0,
     dryRun,
-    onWarning: (message) => warnings.push(message),
   });
   const { damaged, kept, reason, removed } = report;
   const names = (some: readonly string[]) => some.join(", ") || "none";

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isS3 } from "../../../shared/checkpoint/location.ts";
 import type { RunConfig } from "../../../shared/config/schema.ts";
 import { toCoordError } from "../../../shared/errors.ts";
 import { writeFileAtomic } from "../../../shared/process/atomicFile.ts";
@@ -13,7 +14,7 @@ import { allResults, trainResults } from "./trainResults.ts";
 const mode = 0o644;
 
 /**
- * Leaves train_results.json, all_results.json and loss_curve.svg in the output directory of a run that has taken a step.
+ * Leaves train_results.json, all_results.json and loss_curve.svg in the output of a run that has taken a step.
  * What cannot be written is a warning among the events: the run's outcome stands.
  */
 export async function writeResults(
@@ -24,14 +25,28 @@ export async function writeResults(
     const history = runHistory(await readEvents(run.eventsPath));
     if (history.training.length === 0) return;
     const { output } = run.config;
-    await mkdir(output, { recursive: true });
-    const write = (name: string, content: string) => writeFileAtomic(join(output, name), content, { mode });
-    await write("train_results.json", json(trainResults(history)));
-    await write("all_results.json", json(allResults(history)));
-    await write("loss_curve.svg", lossCurve(history, `Loss of run ${run.runId}`));
+    await writeAll(output, {
+      "train_results.json": json(trainResults(history)),
+      "all_results.json": json(allResults(history)),
+      "loss_curve.svg": lossCurve(history, `Loss of run ${run.runId}`),
+    });
   } catch (thrown) {
     events.add("warning", `The run's results could not be written. ${toCoordError(thrown).message}`);
   }
+}
+
+async function writeAll(output: string, contents: Readonly<Record<string, string>>): Promise<void> {
+  const entries = Object.entries(contents);
+  if (isS3(output)) {
+    const { putFiles } = await import("../../../shared/checkpoint/s3/putFiles.ts");
+    await putFiles(
+      output,
+      entries.map(([name, content]) => ({ name, parts: [new TextEncoder().encode(content)] })),
+    );
+    return;
+  }
+  await mkdir(output, { recursive: true });
+  for (const [name, content] of entries) await writeFileAtomic(join(output, name), content, { mode });
 }
 
 function json(value: object): string {

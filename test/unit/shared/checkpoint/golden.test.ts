@@ -20,8 +20,8 @@ describe("golden checkpoints", () => {
     expect(await inspectCheckpoint(join(golden, version, "checkpoint-30"), 30)).toMatchObject({ valid: true });
   });
 
-  it("of format version 1 give every value back", async () => {
-    const { state, ...rest } = await new LocalCheckpointStore(join(golden, "v1")).load("checkpoint-30");
+  it.each(readdirSync(golden))("of format version %s give every value back", async (version) => {
+    const { state, ...rest } = await new LocalCheckpointStore(join(golden, version)).load("checkpoint-30");
     expect(rest).toMatchObject({
       runId: "20261121-0700-gold",
       generation: 2n ** 64n - 1n,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { inspectCheckpoint } from "../../../../shared/checkpoint/inspectCheckpoint.ts";
 import { LocalCheckpointStore } from "../../../../shared/checkpoint/localStore.ts";
-import { checkpointContents } from "../../../support/checkpointContents.ts";
+import { checkpointContents, withChecksum } from "../../../support/checkpointContents.ts";
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts";
 
 const saved = async () => (await new LocalCheckpointStore(temporaryDirectory()).save(checkpointContents(10))).path;
@@ -44,7 +44,7 @@ describe("inspectCheckpoint", () => {
     const manifest = JSON.parse(await readFile(join(path, "manifest.json"), "utf8"));
     const facts = manifest.files.find(({ name }: { name: string }) => name === "trainer_state.json");
     facts.sha256 = createHash("sha256").update(text).digest("hex");
-    await writeFile(join(path, "manifest.json"), JSON.stringify(manifest));
+    await writeFile(join(path, "manifest.json"), withChecksum(manifest));
     const { problem, valid } = await inspectCheckpoint(path, 10);
     expect(valid).toBe(false);
     expect(problem).toContain("is of step 11, not of step 10");

@@ -8,7 +8,12 @@ import { temporaryDirectory } from "../../../support/temporaryDirectory.ts";
 
 const names = async (directory: string) => (await readdir(directory)).sort();
 const prune = (directory: string, options: Partial<PruneOptions>) =>
-  pruneCheckpoints(directory, { keep: 1, milestoneSteps: 0, dryRun: false, onWarning: expect.fail, ...options });
+  pruneCheckpoints(new LocalCheckpointStore(directory, { onWarning: expect.fail }), {
+    keep: 1,
+    milestoneSteps: 0,
+    dryRun: false,
+    ...options,
+  });
 
 async function five(best: number | null = null): Promise<string> {
   const directory = temporaryDirectory();
