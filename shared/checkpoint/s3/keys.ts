@@ -4,7 +4,7 @@ import { stepOf } from "../storeRules.ts";
  * Objects below a prefix:
  *   checkpoint-N/gG-ATTEMPT/FILE        files of one attempt to save step N in generation G; never written twice
  *   checkpoint-N/gG.json                the commit: says which attempt counts, created if absent
- *   checkpoint-N/gG.invalid-X.json      a commit that did not verify, moved aside
+ *   checkpoint-N/gG.invalid-ATTEMPT.json  a commit that did not verify, moved aside with its attempt
  * Whatever a writer does under the names of its own attempt cannot harm another writer's checkpoint.
  */
 export interface AttemptId {

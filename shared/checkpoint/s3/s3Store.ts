@@ -226,7 +226,8 @@ export class S3CheckpointStore implements CheckpointStore {
     const key = this.#prefix + commitKey(name, generation);
     const bytes = (await getSmall(this.storage, key, 1024 * 1024)) ?? new Uint8Array();
     // The same name again for the same commit, should this be cut off and repeated.
-    const aside = this.#prefix + invalidCommitKey(name, generation, sha256Of([bytes]).slice(0, 8));
+    const aside =
+      this.#prefix + invalidCommitKey(name, generation, attemptOf(bytes) ?? `unread-${sha256Of([bytes]).slice(0, 8)}`);
     await this.storage.put(aside, [bytes], bytes.byteLength);
     await this.storage.remove([key]);
   }
@@ -277,10 +278,22 @@ class UnknownOutcome extends CoordError {
   }
 }
 
-/** Tells keys of attempts whose commit was put aside: they stay, for a person. */
+/** The attempt that a commit names, if it can be read. */
+function attemptOf(commit: Uint8Array): string | undefined {
+  try {
+    return decodeCommit(commit, "").attempt;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tells keys of attempts whose commit was put aside: they stay, for a person. One that cannot be read may mean any. */
 function putAside(objects: Snapshot["objects"]): (key: string) => boolean {
-  const places = [...objects.keys()].flatMap((key) => /^(.*\/g\d+)\.invalid-/.exec(key)?.[1] ?? []);
-  return (key) => places.some((place) => key.startsWith(`${place}-`));
+  const places = [...objects.keys()].flatMap((key) => {
+    const [, place, attempt] = /^(.*\/g\d+)\.invalid-(?:([0-9a-f]{8})|unread-[0-9a-f]{8})\.json$/.exec(key) ?? [];
+    return place === undefined ? [] : [attempt === undefined ? `${place}-` : `${place}-${attempt}/`];
+  });
+  return (key) => places.some((place) => key.startsWith(place));
 }
 
 /** Keys of commits and attempts that a whole checkpoint of the same step and a higher generation has replaced. */
