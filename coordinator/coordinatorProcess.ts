@@ -7,6 +7,7 @@ import type { Logger } from "../shared/log.ts";
 import { ownIdentity } from "../shared/process/identity.ts";
 import { removeProcessRecord, userName, writeProcessRecord } from "../shared/process/record.ts";
 import { Coordinator, type RunOutcome } from "./coordinator.ts";
+import { openRunPage } from "./dashboard/runPage.ts";
 import { GenerationFile } from "./generationFile.ts";
 import { EventLog } from "./observe/eventLog.ts";
 import { followTrackers } from "./observe/followTrackers.ts";
@@ -106,12 +107,14 @@ async function serve(
   await directory.writeCoordinator({ address, process: identity });
   const run = { runId, eventsPath: paths.events, config };
   const endTrackers = await followTrackers(run, events);
+  const page = await openRunPage(directory, config, coordinator.monitor, events, tls);
   const outcome = await coordinator.run();
   endTrackers();
   if (outcome.state !== "failed" || outcome.checkpoint !== "") await writeResults(run, events);
   // Before followers hear of the end: they read it.
   await conclude(directory, outcome, config);
   coordinator.monitor.end();
+  await page.close(closeGraceMs);
   await server.close(closeGraceMs);
   await bound.release();
   events.close();

@@ -30,6 +30,8 @@ export interface RunPaths {
   readonly logs: string;
   readonly events: string;
   readonly metrics: string;
+  /** Address of the run's web page, where it has one. */
+  readonly dashboard: string;
   /** How the run ended. */
   readonly result: string;
   /** There when kill-stale has dealt with the run's other hosts. */
@@ -51,6 +53,7 @@ export function runPaths(home: string, runId: string): RunPaths {
     logs: join(root, "logs"),
     events: join(root, "events.jsonl"),
     metrics: join(root, "metrics.jsonl"),
+    dashboard: join(root, "dashboard.json"),
     result: join(root, "result.json"),
     hostsCleared: join(root, "hosts-cleared"),
   };

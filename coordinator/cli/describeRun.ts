@@ -6,27 +6,28 @@ import { runLiveness } from "../runs/runLiveness.ts";
 import { reachRun } from "./reachRun.ts";
 import type { SelectedRun } from "./selectRun.ts";
 
-/** A living coordinator that does not answer within this time is shown as it was last known. */
-const answerMs = 3000;
-
 /** Where a run stands: from its coordinator while that lives, from its files before and after. */
 export async function describeRun(selected: SelectedRun): Promise<StatusDocument> {
   const { directory } = selected;
   const liveness = await runLiveness(directory);
-  if (liveness !== "live") return fromFiles(selected, liveness);
+  if (liveness !== "live") return describeFiles(selected, liveness);
   const client = openRunClient(await reachRun(selected));
   try {
-    return statusDocument(await client.getStatus(AbortSignal.timeout(answerMs)));
+    return statusDocument(await client.getStatus());
   } catch (thrown) {
     // It may have ended between the two questions.
     if ((await directory.readResult()) === undefined) throw thrown;
-    return fromFiles(selected, "ended");
+    return describeFiles(selected, "ended");
   } finally {
     client.close();
   }
 }
 
-async function fromFiles({ runId, directory, run }: SelectedRun, liveness: Liveness): Promise<StatusDocument> {
+/** What the run directory alone tells. */
+export async function describeFiles(
+  { runId, directory, run }: SelectedRun,
+  liveness: Liveness,
+): Promise<StatusDocument> {
   const result = await directory.readResult();
   return {
     run: runId,

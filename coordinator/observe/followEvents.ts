@@ -39,8 +39,8 @@ export async function readEvents(path: string): Promise<RunEvent[]> {
   return events;
 }
 
-/** Nothing for a line that a crash has cut off. */
-function parseEvent(line: string): RunEvent[] {
+/** The event of a line; nothing for one that a crash has cut off. */
+export function parseEvent(line: string): RunEvent[] {
   try {
     const event = JSON.parse(line) as RunEvent;
     return typeof event.kind === "string" && typeof event.timeMs === "number" ? [event] : [];

@@ -37,7 +37,8 @@ export async function* followLogs(options: FollowLogsOptions): AsyncGenerator<Lo
   }
 }
 
-async function logFiles(directory: string): Promise<[string, LogSource][]> {
+/** The log files below a directory, each with whose it is. */
+export async function logFiles(directory: string): Promise<[string, LogSource][]> {
   const paths = await readdir(directory, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw error;

@@ -41,22 +41,11 @@ export class RunMonitor {
     getStatus: async () => ({ status: this.status() }),
     watch: (request, context) => this.#watch(Number(request.from), context),
     stop: async (request) => {
-      this.options.onStop(request.now);
+      this.stop(request.now);
       return {};
     },
-    saveCheckpoint: async () => {
-      if (!this.session)
-        throw new CoordError("INVALID_REQUEST", "Training has not begun: there is nothing to save yet.");
-      this.options.onSave();
-      return { step: BigInt(this.session.step) };
-    },
-    set: async ({ logLevel, saveSteps }) => {
-      if (logLevel !== undefined && !logLevels.includes(logLevel)) {
-        throw new CoordError("INVALID_REQUEST", `The log level must be one of ${logLevels.join(", ")}.`);
-      }
-      this.logLevel = logLevel ?? this.logLevel;
-      return this.options.onSet({ logLevel, saveSteps });
-    },
+    saveCheckpoint: async () => ({ step: BigInt(this.saveCheckpoint()) }),
+    set: async (request) => this.set(request),
     profile: ({ steps }, context) => this.#profile(steps, context),
   };
   readonly timings = new StepTimings();
@@ -85,6 +74,26 @@ export class RunMonitor {
     this.#state = state;
     this.#reason = reason;
     if (changed) this.options.events.add("state", reason, { state: RunState[state].toLowerCase() });
+  }
+
+  stop(now: boolean): void {
+    this.options.onStop(now);
+  }
+
+  /** Asks for a checkpoint; returns the steps committed so far. Throws INVALID_REQUEST before training. */
+  saveCheckpoint(): number {
+    if (!this.session) throw new CoordError("INVALID_REQUEST", "Training has not begun: there is nothing to save yet.");
+    this.options.onSave();
+    return this.session.step;
+  }
+
+  /** Changes what is given and returns what is in force. Throws INVALID_REQUEST. */
+  set({ logLevel, saveSteps }: LiveSettings): { readonly saveSteps: number; readonly logLevel: string } {
+    if (logLevel !== undefined && !logLevels.includes(logLevel)) {
+      throw new CoordError("INVALID_REQUEST", `The log level must be one of ${logLevels.join(", ")}.`);
+    }
+    this.logLevel = logLevel ?? this.logLevel;
+    return this.options.onSet({ logLevel, saveSteps });
   }
 
   /** Lets followers read what is left and hang up. */

@@ -5,6 +5,7 @@ import { assertNever } from "../errors.ts";
 import { hostProblems } from "./hosts.ts";
 import type { RunConfig } from "./schema.ts";
 import type { Setting } from "./settings.ts";
+import { isLoopback } from "./tlsMode.ts";
 
 type Issue = z.core.$ZodIssue;
 
@@ -80,6 +81,12 @@ export function contradictions(config: RunConfig): string[] {
   // A hostfile has not been read yet.
   if (config.hostfile === undefined) found.push(...hostProblems(config));
   if (config.loadIn8bit && config.loadIn4bit) found.push("Give either --load-in-8bit or --load-in-4bit, not both.");
+  if (config.dashboard && !isLoopback(config.dashboardListen) && !secured && !config.insecure) {
+    found.push(
+      `--dashboard-listen ${config.dashboardListen} is open to the network: give --tls-cert and --tls-key, or leave it ` +
+        "out and reach the page with ssh -L.",
+    );
+  }
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];

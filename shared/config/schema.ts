@@ -102,6 +102,15 @@ export const runConfigSchema = z.strictObject({
     .describe(
       "How gradients travel: over gRPC, through shared memory (workers on the coordinator's host only), or auto for the faster one that works. The result is the same to the bit.",
     ),
+  dashboard: z
+    .boolean()
+    .default(false)
+    .describe("Serve a web page with curves, workers, events and logs, and /metrics for Prometheus."),
+  dashboardListen: z
+    .string()
+    .default("127.0.0.1")
+    .describe("Address of the page. Other than loopback needs TLS, and the run's admin token to read."),
+  dashboardPort: z.int().min(0).max(65535).default(0).describe("Port of the page (default: any free port)."),
 
   // Model
   model: z
