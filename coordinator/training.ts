@@ -109,6 +109,8 @@ export class Training {
         onGeneration: ({ number, members }, reason) => {
           options.events.add("membership", reason, { generation: Number(number), members: members.length });
           this.#meter.mark(options.clock.monotonicMs());
+          // What is not freed now is freed with the next generation, or at the end.
+          void options.regions?.keepOnly(number).catch(() => {});
           if (!this.#stopping) options.monitor.enter(RunState.TRAINING, `Training on ${members.length} workers.`);
         },
         onMemberLost: (member, loss, reason) => {
@@ -132,8 +134,6 @@ export class Training {
       slots,
       groupSize: options.groupSize,
       regions: options.regions,
-      onNotShared: (thrown) =>
-        options.events.add("warning", `The sum of gradients goes over gRPC, not through shared memory: ${thrown}.`),
       onNotFinite: (step, sentence) => this.#notFinite(step, sentence),
       onEvaluation: (step, { sum, tokens }) => this.#evaluated(step, sum / tokens),
     });

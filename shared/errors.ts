@@ -88,6 +88,7 @@ export const errorCatalogue = {
   ENGINE_FAILED: entry("INTERNAL", false, 1, "The tensor library refused or failed."),
   NOT_FINITE: entry("DATA_LOSS", false, 1, "A loss or gradient is NaN or infinite."),
   DIVERGED: entry("DATA_LOSS", false, 1, "Workers that must agree do not: same round, different bytes."),
+  DAMAGED: entry("DATA_LOSS", true, 75, "Bytes arrived other than they were sent."),
   WORKER_FAILED: entry("ABORTED", false, 1, "A worker ended more often than --max-restarts allows."),
   STALE_GENERATION: entry("ABORTED", true, 75, "The request belongs to a membership that is over."),
   NOT_A_MEMBER: entry("PERMISSION_DENIED", false, 1, "The caller does not belong to this run."),

@@ -6,6 +6,9 @@ export type Failpoint =
   | "step-begun"
   | "gradient-computed"
   | "gradient-uploaded"
+  // In shared memory between the two around it.
+  | "slots-written"
+  | "share-summed"
   | "sum-downloaded"
   | "update-computed"
   | "step-committed"

@@ -158,7 +158,9 @@ class Worker {
   /** Does what one assignment asks; returns when it is overtaken or training is over. */
   async #serve(assignment: JoinResponse, signal: AbortSignal): Promise<void> {
     const { logger } = this.#options;
-    const epoch = { generation: assignment.generation, signal, slots: assignment.slots };
+    const { generation, rank, slots, worldSize } = assignment;
+    const { groupSize, slots: slotCount } = assignment.plan!;
+    const epoch = { generation, signal, slots, rank, worldSize, slotCount, groupSize };
     logger.info(
       {
         generation: String(epoch.generation),
@@ -264,7 +266,7 @@ class Worker {
 
 /** Whether joining again may help. */
 function isTransient({ code }: CoordError): boolean {
-  return code === "COORDINATOR_UNREACHABLE" || code === "STALE_GENERATION";
+  return code === "COORDINATOR_UNREACHABLE" || code === "STALE_GENERATION" || code === "DAMAGED";
 }
 
 interface Directive {

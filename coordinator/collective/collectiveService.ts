@@ -6,6 +6,8 @@ import type {
   ContributeRequest,
   EvaluateRequest,
   FetchRequest,
+  ReduceHeader,
+  ReduceRequest,
   RoundKey,
   TokenLoss as TokenLossMessage,
 } from "../../shared/gen/coord/v1/collective_pb.ts";
@@ -18,6 +20,7 @@ import type { TrainingSession } from "../membership/trainingSession.ts";
 import { LossSum, type TokenLoss } from "./lossSum.ts";
 import { Round } from "./round.ts";
 import type { SharedRegions } from "./sharedRegions.ts";
+import { SharedRound } from "./sharedRound.ts";
 
 /** A gradient longer than this is refused before memory is taken for it, in bytes. */
 const maxGradientBytes = 1024 ** 3;
@@ -30,12 +33,11 @@ export class Collective {
   readonly handlers: Handlers<typeof CollectiveService> = {
     contribute: (requests, context) => this.#contribute(requests, context),
     fetch: (request, context) => this.#fetch(request, context),
+    reduce: (requests, context) => this.#reduce(requests, context),
     evaluate: (request, context) => this.#evaluate(request, context),
   };
   readonly #memory = new BufferPool(maxSpareGradients);
-  #canShare = true;
-  readonly #shared = new WeakMap<Round, Promise<boolean>>();
-  #round: { generation: Generation; step: number; round: Round } | undefined;
+  #round: { generation: Generation; step: number; round: Round; shared: SharedRound } | undefined;
   #evaluation: { generation: Generation; step: number; losses: LossSum; total: Deferred<TokenLoss> } | undefined;
 
   constructor(
@@ -43,10 +45,8 @@ export class Collective {
     private readonly options: {
       readonly slots: number;
       readonly groupSize: number;
-      /** Present where workers of this host may hand gradients over in shared memory. */
-      readonly regions?: SharedRegions | undefined;
-      /** Hears why a sum could not be left in shared memory; it went over gRPC. */
-      onNotShared?(thrown: unknown): void;
+      /** Present where workers of this host may sum gradients in shared memory. */
+      readonly regions?: Pick<SharedRegions, "key"> | undefined;
       /** A slot's gradient or loss cannot be used; the sentence says whose and where. */
       onNotFinite(step: number, sentence: string): void;
       onEvaluation(step: number, loss: TokenLoss): void;
@@ -56,7 +56,7 @@ export class Collective {
   /** What is known of the round that `step` was made of, which is over: its gradients are let go. */
   takeResult(step: number): { readonly loss: TokenLoss; readonly inputTokens: number } {
     const current = this.#round;
-    const totals = current?.step === step ? current.round.totals : undefined;
+    const totals = current?.step === step ? (current.round.totals ?? current.shared.totals) : undefined;
     if (!totals) throw new CoordError("INTERNAL", `Step ${step} was voted for but never summed.`);
     this.#round = undefined;
     // Members vote for a step when they have its sum: nobody who matters reads it any more.
@@ -73,7 +73,7 @@ export class Collective {
         header = part.value;
         this.#admit(header);
         bytes = this.#memory.take(Number(header.bytes));
-        if (header.regionKey === "") assembler = new ChunkAssembler(bytes);
+        assembler = new ChunkAssembler(bytes);
       } else if (part.case === "chunk" && assembler) {
         assembler.add(part.value);
       } else {
@@ -81,13 +81,15 @@ export class Collective {
       }
     }
     context.signal.throwIfAborted();
-    if (!header || !bytes) throw new CoordError("INVALID_REQUEST", "An upload came without a header.");
-    const digest = await (assembler?.digest() ?? this.#readRegion(header, bytes));
+    if (!header || !bytes || !assembler) {
+      throw new CoordError("INVALID_REQUEST", "An upload came without a header.");
+    }
+    const digest = assembler.digest();
     // The membership may have changed while the bytes came in.
     const generation = this.#admit(header);
     checkDigest(digest, header.digest, `The gradient of slot ${header.slot}`);
-    if (header.notFinite !== "") this.#reportNotFinite(generation, header);
-    this.#roundFor(generation, header.key!).add({
+    this.#reportNotFinite(generation, header);
+    this.#roundFor(generation, header.key!).round.add({
       slot: header.slot,
       digest: header.digest,
       gradient: float32OfBytes(bytes),
@@ -101,10 +103,9 @@ export class Collective {
     const key = request.key!;
     const generation = this.#checkKey(key);
     this.session().memberOf(generation, request.member!);
-    const round = this.#roundFor(generation, key);
+    const { round } = this.#roundFor(generation, key);
     const { signal } = generation.controller;
     const { bytes, digest, loss } = await unlessAborted(round.result, signal, context.signal);
-    const inRegion = request.regionKey !== "" && (await unlessAborted(this.#share(round, generation), signal));
     yield {
       part: {
         case: "header" as const,
@@ -112,42 +113,49 @@ export class Collective {
           bytes: BigInt(bytes.byteLength),
           digest,
           loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
-          inRegion,
         },
       },
     };
-    if (inRegion) return;
     for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
   }
 
-  /** Fills `bytes` from the region of a contribution's sender. */
-  async #readRegion({ member, regionKey }: ContributeHeader, bytes: Uint8Array): Promise<bigint> {
-    const { regions } = this.options;
-    if (regions?.key !== regionKey) {
-      throw new CoordError("INVALID_REQUEST", "The caller does not share this coordinator's memory.");
+  async *#reduce(requests: AsyncIterable<ReduceRequest>, context: CallContext) {
+    let rank = -1;
+    let stage = 0;
+    let current: { generation: Generation; shared: SharedRound } | undefined;
+    for await (const { header, written, summed } of requests) {
+      if (header && !current) {
+        const generation = this.#admitShared(header);
+        rank = this.session().memberOf(generation, header.member!).rank!;
+        current = { generation, shared: this.#roundFor(generation, header.key!).shared };
+        for (const slot of header.slots) this.#reportNotFinite(generation, { ...header, ...slot });
+        current.shared.join({
+          rank,
+          bytes: Number(header.bytes),
+          stages: header.stages,
+          slots: header.slots.map(({ slot, loss, inputTokens }) => ({
+            slot,
+            loss: lossOf(loss),
+            inputTokens: Number(inputTokens),
+          })),
+        });
+      }
+      if (!current) throw new CoordError("INVALID_REQUEST", "A round in shared memory began without a header.");
+      const { generation, shared } = current;
+      const arrived = shared.arrive(rank, stage++, { written, summed });
+      const outcome = await unlessAborted(arrived, generation.controller.signal, context.signal);
+      if (outcome.kind === "declined") {
+        yield { declined: outcome.reason };
+        return;
+      }
+      const loss = shared.totals!.loss;
+      yield {
+        written: [...outcome.written],
+        summed: [...outcome.summed],
+        loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
+      };
+      if (shared.complete) return;
     }
-    return regions.readGradient(member!, bytes);
-  }
-
-  /** Writes a round's sum into shared memory, once; false where that cannot be done, and from then on. */
-  #share(round: Round, { number }: Generation): Promise<boolean> {
-    let shared = this.#shared.get(round);
-    if (!shared) {
-      shared = this.#writeSum(round, number).catch((thrown: unknown) => {
-        this.#canShare = false;
-        this.options.onNotShared?.(thrown);
-        return false;
-      });
-      this.#shared.set(round, shared);
-    }
-    return shared;
-  }
-
-  async #writeSum(round: Round, generation: bigint): Promise<boolean> {
-    const { regions } = this.options;
-    if (!regions || !this.#canShare) return false;
-    await regions.writeSum(generation, (await round.result).bytes);
-    return true;
   }
 
   async #evaluate(request: EvaluateRequest, context: CallContext) {
@@ -175,30 +183,45 @@ export class Collective {
     return { loss: { sum: total.sum, tokens: BigInt(total.tokens) } };
   }
 
-  #reportNotFinite(generation: Generation, { key, member, notFinite, slot }: ContributeHeader): void {
-    const { host, rank, workerId } = this.session().memberOf(generation, member!);
-    const what = notFinite === "loss" ? "The loss" : "The gradient";
-    const where = notFinite === "loss" ? "" : `, first in ${notFinite}`;
+  #reportNotFinite(generation: Generation, slot: SlotReport): void {
+    if (slot.notFinite === "") return;
+    const { host, rank, workerId } = this.session().memberOf(generation, slot.member!);
+    const what = slot.notFinite === "loss" ? "The loss" : "The gradient";
+    const where = slot.notFinite === "loss" ? "" : `, first in ${slot.notFinite}`;
+    const { step } = slot.key!;
     this.options.onNotFinite(
-      Number(key!.step),
-      `${what} of slot ${slot} (rank ${rank}, worker ${workerId} on ${host}) is NaN or infinite at step ${key!.step}${where}.`,
+      Number(step),
+      `${what} of slot ${slot.slot} (rank ${rank}, worker ${workerId} on ${host}) is NaN or infinite at step ${step}${where}.`,
     );
   }
 
-  /** Refuses a contribution before any memory is taken for it. */
+  /** Refuses a contribution before any memory is taken for it; a round that one comes to goes over gRPC for all. */
   #admit(header: ContributeHeader): Generation {
     const generation = this.#checkKey(header.key!);
     const member = this.session().memberOf(generation, header.member!);
     this.#checkSlot(generation, member.workerId, header.slot);
+    checkLoss(header);
+    this.#roundFor(generation, header.key!).shared.decline(`worker ${member.workerId} does not share its memory`);
     if (header.bytes > BigInt(maxGradientBytes) || header.bytes % 4n !== 0n) {
       throw new CoordError(
         "LIMIT_EXCEEDED",
         `A gradient of ${header.bytes} bytes is over the limit of ${maxGradientBytes} or not a multiple of 4.`,
       );
     }
-    if (header.loss && !Number.isFinite(header.loss.sum)) {
-      throw new CoordError("INVALID_REQUEST", `The loss of slot ${header.slot} came as ${header.loss.sum}.`);
+    return generation;
+  }
+
+  #admitShared(header: ReduceHeader): Generation {
+    const generation = this.#checkKey(header.key!);
+    const member = this.session().memberOf(generation, header.member!);
+    if (this.options.regions?.key !== header.regionKey) {
+      throw new CoordError("INVALID_REQUEST", "The caller does not share this coordinator's memory.");
     }
+    const slots = generation.slotsOf.get(member.workerId) ?? [];
+    if (header.slots.length !== slots.length || !header.slots.every(({ slot }, index) => slot === slots[index])) {
+      throw new CoordError("INVALID_REQUEST", `The slots of worker ${member.workerId} are ${slots}.`);
+    }
+    for (const slot of header.slots) checkLoss(slot);
     return generation;
   }
 
@@ -219,14 +242,25 @@ export class Collective {
     }
   }
 
-  #roundFor(generation: Generation, key: RoundKey): Round {
+  #roundFor(generation: Generation, key: RoundKey): { readonly round: Round; readonly shared: SharedRound } {
     const step = Number(key.step);
     if (this.#round?.generation !== generation || this.#round.step !== step) {
       const { slots, groupSize } = this.options;
       const release = (gradient: Float32Array) => this.#memory.give(bytesOfFloat32(gradient));
-      this.#round = { generation, step, round: new Round(slots, groupSize, release) };
+      const round = new Round(slots, groupSize, release);
+      this.#round = { generation, step, round, shared: new SharedRound(generation.members.length, slots) };
     }
-    return this.#round.round;
+    return this.#round;
+  }
+}
+
+/** Whose slot it is, and the first of its tensors that cannot be used. */
+type SlotReport = Pick<ContributeHeader, "key" | "member" | "slot" | "notFinite">;
+
+/** A loss that is not finite is told by name, not sent as a number. */
+function checkLoss({ slot, loss }: { slot: number; loss?: TokenLossMessage | undefined }): void {
+  if (loss && !Number.isFinite(loss.sum)) {
+    throw new CoordError("INVALID_REQUEST", `The loss of slot ${slot} came as ${loss.sum}.`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { Deferred } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
-import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
+import { settledBytes } from "../../shared/kernels/settledBytes.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
 import { GradientSum } from "../../shared/tensors/reduce.ts";
 import { LossSum, type SlotLoss, type TokenLoss } from "./lossSum.ts";
@@ -76,7 +76,7 @@ export class Round {
     this.#inputTokens += contribution.inputTokens;
     this.#sum.add(slot, gradient);
     if (!this.#sum.complete) return;
-    const bytes = bytesOfFloat32(this.#sum.result());
+    const bytes = settledBytes(this.#sum.result());
     this.totals = { loss: this.#losses.total(), inputTokens: this.#inputTokens };
     this.#result.resolve({ bytes, digest: digest64(bytes), ...this.totals });
   }

@@ -100,7 +100,7 @@ export const runConfigSchema = z.strictObject({
     .enum(["auto", "grpc", "shared"])
     .default("auto")
     .describe(
-      "How gradients travel: over gRPC, through shared memory (workers on the coordinator's host only), or auto for the faster one that works. The result is the same to the bit.",
+      "How gradients travel: over gRPC, through shared memory (when all workers are on the coordinator's host), or auto for the faster one that works. The result is the same to the bit.",
     ),
   dashboard: z
     .boolean()

@@ -47,7 +47,7 @@ export class ChunkAssembler {
   }
 }
 
-/** Throws DIVERGED unless the digest of what came is that of what was sent; `what` names it. */
+/** Throws DAMAGED unless the digest of what came is that of what was sent; `what` names it. */
 export function checkDigest(received: bigint, sent: bigint, what: string): void {
-  if (received !== sent) throw new CoordError("DIVERGED", `${what} was damaged on its way (digest mismatch).`);
+  if (received !== sent) throw new CoordError("DAMAGED", `${what} was damaged on its way (digest mismatch).`);
 }

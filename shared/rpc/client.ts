@@ -4,7 +4,9 @@ import type { GenService } from "@bufbuild/protobuf/codegenv2";
 import {
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientReadableStream,
+  type ClientWritableStream,
   credentials,
   Metadata,
   type ServiceError,
@@ -30,10 +32,15 @@ type Caller<M extends MethodShape> = M["methodKind"] extends "unary"
   ? (request: MessageInitShape<M["input"]>, options?: CallOptions) => Promise<MessageShape<M["output"]>>
   : M["methodKind"] extends "server_streaming"
     ? (request: MessageInitShape<M["input"]>, options?: CallOptions) => AsyncIterable<MessageShape<M["output"]>>
-    : (
-        requests: Iterable<MessageInitShape<M["input"]>> | AsyncIterable<MessageInitShape<M["input"]>>,
-        options?: CallOptions,
-      ) => Promise<MessageShape<M["output"]>>;
+    : M["methodKind"] extends "bidi_streaming"
+      ? (
+          requests: AsyncIterable<MessageInitShape<M["input"]>>,
+          options?: CallOptions,
+        ) => AsyncIterable<MessageShape<M["output"]>>
+      : (
+          requests: Iterable<MessageInitShape<M["input"]>> | AsyncIterable<MessageInitShape<M["input"]>>,
+          options?: CallOptions,
+        ) => Promise<MessageShape<M["output"]>>;
 
 /** One function per method of a service; failures are CoordErrors. */
 export type ServiceClient<S> = S extends GenService<infer Shape> ? { [K in keyof Shape]: Caller<Shape[K]> } : never;
@@ -48,6 +55,7 @@ export interface Endpoint extends Credentials {
 export class Connection {
   readonly #client: Client;
   readonly #metadata = new Metadata();
+  readonly #services = new Map<DescService, object>();
 
   constructor(readonly endpoint: Endpoint) {
     this.#metadata.set("authorization", `Bearer ${endpoint.token}`);
@@ -61,9 +69,14 @@ export class Connection {
     });
   }
 
+  /** The calls of a service over this connection. */
   service<S extends DescService>(service: S): ServiceClient<S> {
-    const callers = service.methods.map((method) => [method.localName, this.#caller(method)]);
-    return Object.fromEntries(callers) as ServiceClient<S>;
+    let client = this.#services.get(service);
+    if (!client) {
+      client = Object.fromEntries(service.methods.map((method) => [method.localName, this.#caller(method)]));
+      this.#services.set(service, client);
+    }
+    return client as ServiceClient<S>;
   }
 
   close(): void {
@@ -76,6 +89,9 @@ export class Connection {
         return (request: Init, options: CallOptions = {}) => this.#unary(method, request, options);
       case "server_streaming":
         return (request: Init, options: CallOptions = {}) => this.#serverStream(method, request, options);
+      case "bidi_streaming":
+        return (requests: AsyncIterable<Init>, options: CallOptions = {}) =>
+          this.#duplexStream(method, requests, options);
       default:
         return (requests: AsyncIterable<Init>, options: CallOptions = {}) =>
           this.#clientStream(method, requests, options);
@@ -114,15 +130,7 @@ export class Connection {
       );
       // The call's own callback reports failures; writing to a stream that has failed adds nothing.
       stream.on("error", () => {});
-      const ended = closed(stream);
-      const pump = async () => {
-        for await (const request of requests) {
-          if (stream.destroyed || stream.writableEnded) return;
-          if (!stream.write(request)) await Promise.race([once(stream, "drain"), ended]);
-        }
-        stream.end();
-      };
-      pump().catch(() => stream.cancel());
+      pump(requests, stream).catch(() => stream.cancel());
       return stream;
     });
   }
@@ -155,6 +163,28 @@ export class Connection {
       this.#metadata,
       this.#callOptions(options),
     );
+    yield* this.#responses(stream, options);
+  }
+
+  async *#duplexStream(
+    method: DescMethod,
+    requests: AsyncIterable<Init>,
+    options: CallOptions,
+  ): AsyncGenerator<object> {
+    options.signal?.throwIfAborted();
+    const definition = methodDefinition(method);
+    const stream = this.#client.makeBidiStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize as (bytes: Buffer) => object,
+      this.#metadata,
+      this.#callOptions(options),
+    );
+    pump(requests, stream).catch(() => stream.cancel());
+    yield* this.#responses(stream, options);
+  }
+
+  async *#responses(stream: ClientReadableStream<object>, options: CallOptions): AsyncGenerator<object> {
     const cancel = () => stream.cancel();
     options.signal?.addEventListener("abort", cancel, { once: true });
     try {
@@ -177,6 +207,19 @@ function channelCredentials({ identity, tlsCa }: Endpoint): ChannelCredentials {
   return identity
     ? credentials.createSsl(ca, Buffer.from(identity.key), Buffer.from(identity.certificate))
     : credentials.createSsl(ca);
+}
+
+/** Writes requests as fast as they are taken, until they or the call end. */
+async function pump(
+  requests: AsyncIterable<Init>,
+  stream: ClientWritableStream<Init> | ClientDuplexStream<Init, object>,
+): Promise<void> {
+  const ended = closed(stream);
+  for await (const request of requests) {
+    if (stream.destroyed || stream.writableEnded) return;
+    if (!stream.write(request)) await Promise.race([once(stream, "drain"), ended]);
+  }
+  stream.end();
 }
 
 function closed(stream: NodeJS.EventEmitter): Promise<void> {

@@ -4,6 +4,7 @@ import type { GenService } from "@bufbuild/protobuf/codegenv2";
 import type {
   handleUnaryCall,
   Server,
+  ServerDuplexStream,
   ServerReadableStream,
   ServerUnaryCall,
   ServerWritableStream,
@@ -29,10 +30,15 @@ type Handler<M extends MethodShape> = M["methodKind"] extends "unary"
   ? (request: MessageShape<M["input"]>, context: CallContext) => Promise<MessageInitShape<M["output"]>>
   : M["methodKind"] extends "server_streaming"
     ? (request: MessageShape<M["input"]>, context: CallContext) => AsyncIterable<MessageInitShape<M["output"]>>
-    : (
-        requests: AsyncIterable<MessageShape<M["input"]>>,
-        context: CallContext,
-      ) => Promise<MessageInitShape<M["output"]>>;
+    : M["methodKind"] extends "bidi_streaming"
+      ? (
+          requests: AsyncIterable<MessageShape<M["input"]>>,
+          context: CallContext,
+        ) => AsyncIterable<MessageInitShape<M["output"]>>
+      : (
+          requests: AsyncIterable<MessageShape<M["input"]>>,
+          context: CallContext,
+        ) => Promise<MessageInitShape<M["output"]>>;
 
 /** One function per method of a service. */
 export type Handlers<S> = S extends GenService<infer Shape> ? { [K in keyof Shape]: Handler<Shape[K]> } : never;
@@ -68,17 +74,17 @@ function adapt(kind: string, handler: AnyHandler, fail: (thrown: unknown) => obj
         );
       };
     case "server_streaming":
-      return async (call: ServerWritableStream<unknown, unknown>) => {
+      return (call: ServerWritableStream<unknown, unknown>) => {
         const signal = hangUpSignal(call);
-        try {
-          for await (const response of handler(call.request, { signal })) {
-            signal.throwIfAborted();
-            if (!call.write(response)) await once(call, "drain", { signal });
-          }
-          call.end();
-        } catch (thrown) {
-          call.emit("error", fail(thrown));
-        }
+        return respond(call, handler(call.request, { signal }), signal, fail);
+      };
+    case "bidi_streaming":
+      return (call: ServerDuplexStream<unknown, unknown>) => {
+        const signal = hangUpSignal(call);
+        signal.addEventListener("abort", () => call.destroy(new HangUp()));
+        // A handler that stops reading has not done writing.
+        const requests = call.iterator({ destroyOnReturn: false });
+        return respond(call, handler(requests, { signal }), signal, fail);
       };
     default:
       return (
@@ -93,6 +99,23 @@ function adapt(kind: string, handler: AnyHandler, fail: (thrown: unknown) => obj
           (thrown: unknown) => callback(fail(thrown)),
         );
       };
+  }
+}
+
+async function respond(
+  call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
+  responses: AsyncIterable<Init>,
+  signal: AbortSignal,
+  fail: (thrown: unknown) => object,
+): Promise<void> {
+  try {
+    for await (const response of responses) {
+      signal.throwIfAborted();
+      if (!call.write(response)) await once(call, "drain", { signal });
+    }
+    call.end();
+  } catch (thrown) {
+    call.emit("error", fail(thrown));
   }
 }
 

@@ -19,8 +19,18 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
 
-/** Describes one method to grpc-js. */
+const definitions = new WeakMap<DescMethod, MethodDefinition<Init, Message>>();
+
+/** Describes one method to grpc-js, the same way each time. */
 export function methodDefinition(method: DescMethod): MethodDefinition<Init, Message> {
+  const known = definitions.get(method);
+  if (known) return known;
+  const definition = describeMethod(method);
+  definitions.set(method, definition);
+  return definition;
+}
+
+function describeMethod(method: DescMethod): MethodDefinition<Init, Message> {
   const input = messageCodec(method.input);
   const output = messageCodec(method.output);
   return {

@@ -74,6 +74,7 @@ describe("bulk transfers", () => {
           yield { part: { case: "header" as const, value: header } };
           for (const value of cutIntoChunks(sum)) yield { part: { case: "chunk" as const, value } };
         },
+        async *reduce() {},
         evaluate: async () => ({}),
       },
       (_, thrown) => expect.fail(String(thrown)),
@@ -85,11 +86,13 @@ describe("bulk transfers", () => {
     });
     const caller = { runId: "run", workerId: "0/0", incarnation: "one" };
     const client = new CoordinatorClient({ address: `127.0.0.1:${port}`, token: "token" }, caller);
-    const epoch = { generation: 1n, signal: new AbortController().signal };
-    const gradient = new Float32Array(bulkBytes / 4).fill(5);
+    const { signal } = new AbortController();
+    const share = { generation: 1n, signal, slots: [0], rank: 0, worldSize: 1, slotCount: 1, groupSize: 1 };
+    const reduction = client.allReduce(1, share, bulkBytes / 4);
+    const gradient = reduction.gradient().fill(5);
     try {
       const upload = { slot: 0, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 };
-      const [fetched] = await Promise.all([client.fetchSum(1, epoch), client.contribute(1, upload, epoch)]);
+      const [fetched] = await Promise.all([reduction.sum(), reduction.add(upload)]);
       expect(Buffer.compare(bytesOfFloat32(fetched.gradient), sum)).toBe(0);
       expect(Buffer.compare(held!, bytesOfFloat32(gradient))).toBe(0);
     } finally {

@@ -1,4 +1,13 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
@@ -8,47 +17,37 @@ import { membershipHandlers } from "../../coordinator/membership/membershipServi
 import { TrainingSession } from "../../coordinator/membership/trainingSession.ts";
 import { CoordinatorServer } from "../../coordinator/server.ts";
 import { systemClock } from "../../shared/clock.ts";
-import { CollectiveService } from "../../shared/gen/coord/v1/collective_pb.ts";
+import { CollectiveService, type ContributeRequest } from "../../shared/gen/coord/v1/collective_pb.ts";
 import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
+import { blockBytes } from "../../shared/kernels/kernels.ts";
 import { createLogger } from "../../shared/log.ts";
 import { Connection } from "../../shared/rpc/client.ts";
 import { sharedMemoryDirectory } from "../../shared/runPaths.ts";
-import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
-import { GradientSum } from "../../shared/tensors/reduce.ts";
 import { CoordinatorClient } from "../../worker/collective/coordinatorClient.ts";
+import type { Share } from "../../worker/collective/reduction.ts";
+import { sumSlots } from "../support/plainKernels.ts";
+import { bitsOf, floatBits, vectorOf } from "../support/specialFloats.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
 
 const slots = 4;
-const groupSize = 2;
-/** Bit patterns of float32 values: ordinary ones, denormals, both zeros, both infinities, the largest. */
-const bits = fc.oneof(
-  fc.integer(),
-  fc.constantFrom(0, 0x80000000 | 0, 1, 0x80000001 | 0, 0x007fffff, 0x7f800000, 0xff800000 | 0, 0x7f7fffff),
+const groupSize = 3;
+const block = blockBytes / 4;
+/** Bit patterns of each slot, and a length. */
+const rounds = fc.tuple(
+  fc.array(fc.array(floatBits, { minLength: 7, maxLength: 7 }), { minLength: slots, maxLength: slots }),
+  fc.oneof(fc.nat({ max: 40 }), fc.constantFrom(0, 1, block, block + 1, 2 ** 18, 2 ** 18 + 1, 5 * block + 3)),
 );
-const vectors = fc
-  .oneof(fc.nat({ max: 40 }), fc.constantFrom(2 ** 18, 2 ** 18 + 1))
-  .chain((length) =>
-    fc.tuple(
-      fc.array(fc.array(bits, { minLength: 8, maxLength: 8 }), { minLength: slots, maxLength: slots }),
-      fc.constant(length),
-    ),
-  )
-  .map(([patterns, length]) =>
-    patterns.map((pattern) => {
-      const cells = new Int32Array(length).map((_, index) => pattern[index % 8]!);
-      // NaNs are equal as NaNs only.
-      return new Float32Array(cells.buffer).map((value) => (Number.isNaN(value) ? 1 : value));
-    }),
-  );
 
-describe("an all-reduce of two workers with two slots each", () => {
+describe("an all-reduce of two workers with two slots each", { timeout: 60_000 }, () => {
   let memory: string;
   let address: string;
   let regions: SharedRegions;
   let close: () => Promise<void>;
+  /** May change the chunks of uploads before the coordinator sees them. */
+  let tamper: (chunk: Uint8Array) => void;
   let clients: CoordinatorClient[];
   let generation: bigint;
-  let slotsOf: number[][];
+  let shares: Share[];
   let step: number;
   const signal = new AbortController().signal;
 
@@ -90,7 +89,18 @@ describe("an all-reduce of two workers with two slots each", () => {
     });
     const server = new CoordinatorServer({ worker: "token", viewer: "v", admin: "a" }, createLogger("test"), undefined);
     server.add(MembershipService, membershipHandlers(session, fail));
-    server.add(CollectiveService, collective.handlers);
+    tamper = () => {};
+    async function* tampered(requests: AsyncIterable<ContributeRequest>) {
+      for await (const request of requests) {
+        if (request.part.case === "chunk") tamper(request.part.value.data);
+        yield request;
+      }
+    }
+    const { contribute, ...handlers } = collective.handlers;
+    server.add(CollectiveService, {
+      ...handlers,
+      contribute: (requests, context) => contribute(tampered(requests), context),
+    });
     address = `127.0.0.1:${await server.listen("127.0.0.1", 0)}`;
     const hangUp = new AbortController();
     clients = [0, 1].map((rank) => {
@@ -104,7 +114,9 @@ describe("an all-reduce of two workers with two slots each", () => {
     });
     const assignments = await Promise.all(joined);
     generation = assignments[0]!.generation;
-    slotsOf = assignments.map((assignment) => assignment.slots);
+    shares = assignments.map(({ rank, slots: own, worldSize }) => {
+      return { generation, signal, rank, worldSize, slots: own, slotCount: slots, groupSize };
+    });
     step = 0;
     close = async () => {
       hangUp.abort();
@@ -118,78 +130,105 @@ describe("an all-reduce of two workers with two slots each", () => {
 
   it("gives the bits of the sum in slot order, over gRPC, through shared memory and with one worker on each", async () => {
     await fc.assert(
-      fc.asyncProperty(vectors, async (gradients) => {
-        const sum = new GradientSum({ slots, groupSize, elements: gradients[0]!.length });
-        for (const [slot, gradient] of gradients.entries()) sum.add(slot, gradient.slice());
+      fc.asyncProperty(rounds, async ([patterns, length]) => {
+        const gradients = patterns.map((pattern) => vectorOf(pattern, length));
+        const expected = bitsOf(sumSlots(gradients, groupSize));
         for (const planes of [
           ["grpc", "grpc"],
           ["shared", "shared"],
-          ["shared", "grpc"],
+          ["auto", "grpc"],
         ] as const) {
           for (const [rank, client] of clients.entries()) client.useDataPlane(planes[rank]!);
           for (const received of await round(gradients)) {
-            expect(Buffer.compare(bytesOfFloat32(received), bytesOfFloat32(sum.result()))).toBe(0);
+            expect(Buffer.compare(bitsOf(received), expected)).toBe(0);
           }
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 20 },
     );
-    const ofShared = readdirSync(memory).filter((name) => name !== "key");
-    expect(ofShared.sort()).toEqual(["gradient-0-0-process-0", "gradient-0-1-process-1", "sum-1"]);
   });
 
-  it("takes a repeat of a contribution by another way for the same", async () => {
-    const part = {
-      slot: slotsOf[0]![0]!,
-      gradient: Float32Array.of(1, 2),
-      loss: { sum: 1, tokens: 1 },
-      inputTokens: 1,
+  it("goes through memory that all share when all can, and over gRPC for all when one cannot", async () => {
+    const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
+    for (const client of clients) client.useDataPlane("auto");
+    await round(gradients);
+    const ofShared = readdirSync(memory).sort();
+    expect(ofShared).toEqual(["gradient-1-0", "gradient-1-1", "gradient-1-2", "gradient-1-3", "sum-1", "terms"]);
+    for (const name of ofShared) writeFileSync(join(memory, name), "", { flag: name === "terms" ? "a" : "w" });
+    clients[1]!.useDataPlane("grpc");
+    for (const sum of await round(gradients)) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
+    // Nobody summed there.
+    expect(readFileSync(join(memory, "sum-1")).every((byte) => byte === 0)).toBe(true);
+  });
+
+  it("repeats a step's round over gRPC when what is in shared memory is not what was written", async () => {
+    vi.stubEnv("COORD_LOG_LEVEL", "silent");
+    for (const client of clients) client.useDataPlane("auto");
+    const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
+    const flipped = flipBitsIn(join(memory, "gradient-1-3"));
+    for (const sum of await round(gradients)) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
+    expect(await flipped).toBe(true);
+  });
+
+  it("repeats an upload that was damaged on its way", async () => {
+    const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
+    let damaged = 0;
+    tamper = (chunk) => {
+      if (damaged++ === 0) chunk[5]! ^= 4;
     };
-    for (const plane of ["shared", "grpc", "shared"] as const) {
-      clients[0]!.useDataPlane(plane);
-      await clients[0]!.contribute(1, part, { generation, signal });
-    }
-    const other = { ...part, gradient: Float32Array.of(1, 3) };
-    await expect(clients[0]!.contribute(1, other, { generation, signal })).rejects.toMatchObject({ code: "DIVERGED" });
+    for (const sum of await round(gradients)) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
+    expect(damaged).toBeGreaterThan(slots);
   });
 
-  it("notices when what is in a region is not what was contributed", async () => {
-    const gradient = new Float32Array(1000).fill(1);
+  it("takes a repeat of a contribution for the same, and another gradient for an error", async () => {
+    const send = (value: number) => {
+      const reduction = clients[0]!.allReduce(1, shares[0]!, 2);
+      const gradient = reduction.gradient().fill(value);
+      return reduction.add({ slot: shares[0]!.slots[0]!, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 });
+    };
+    await send(1);
+    await send(1);
+    await expect(send(3)).rejects.toMatchObject({ code: "DIVERGED" });
+  });
+
+  it("refuses a round in shared memory to who cannot see it or claims slots of others", async () => {
+    const connection = new Connection({ address, token: "token" });
+    onTestFinished(() => connection.close());
     const header = {
       member: clients[0]!.caller,
       key: { generation, step: 1n, bucket: 0 },
-      slot: slotsOf[0]![0]!,
-      bytes: 4000n,
-      digest: 1n,
+      bytes: 8n,
+      stages: 1,
       regionKey: regions.key,
+      slots: shares[0]!.slots.map((slot) => ({ slot, loss: { sum: 1, tokens: 1n } })),
     };
-    writeFileSync(join(memory, "gradient-0-0-process-0"), bytesOfFloat32(gradient));
-    const connection = new Connection({ address, token: "token" });
-    onTestFinished(() => connection.close());
-    const upload = (change: object) => {
-      return connection
-        .service(CollectiveService)
-        .contribute([{ part: { case: "header", value: { ...header, ...change } } }]);
+    const begin = async (change: object) => {
+      async function* requests() {
+        yield { header: { ...header, ...change } };
+      }
+      for await (const _ of connection.service(CollectiveService).reduce(requests())) expect.fail("It was admitted.");
     };
-    await expect(upload({})).rejects.toMatchObject({ code: "DIVERGED" });
-    await expect(upload({ bytes: 8000n })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
-    await expect(upload({ regionKey: "another" })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    await expect(begin({ regionKey: "another" })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    const slotsOfOther = shares[1]!.slots.map((slot) => ({ slot }));
+    await expect(begin({ slots: slotsOfOther })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    await expect(begin({ bytes: 8n, key: { generation: 7n, step: 1n } })).rejects.toMatchObject({
+      code: "STALE_GENERATION",
+    });
   });
 
   /** One round: all contribute and fetch at once, then vote. */
   async function round(gradients: readonly Float32Array[]): Promise<Float32Array[]> {
     step++;
-    const epoch = { generation, signal };
     const sums = clients.map(async (client, rank) => {
-      const fetched = client.fetchSum(step, epoch);
-      for (const slot of slotsOf[rank]!) {
-        await client.contribute(
-          step,
-          { slot, gradient: gradients[slot]!, loss: { sum: 1, tokens: 1 }, inputTokens: 1 },
-          epoch,
-        );
+      const share = shares[rank]!;
+      const reduction = client.allReduce(step, share, gradients[0]!.length);
+      for (const slot of share.slots) {
+        const gradient = reduction.gradient();
+        bitsOf(gradient).set(bitsOf(gradients[slot]!));
+        await reduction.add({ slot, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 });
       }
-      return (await fetched).gradient;
+      // A copy, because all of this process share the kernels' memory but not the sum's place in it.
+      return (await reduction.sum()).gradient.slice();
     });
     const received = await Promise.all(sums);
     const votes = clients.map(({ caller, membership }) => {
@@ -199,3 +238,18 @@ describe("an all-reduce of two workers with two slots each", () => {
     return received;
   }
 });
+
+/** Flips a bit of whatever is written to the beginning of a file, as soon as it is; true when it has. */
+async function flipBitsIn(path: string): Promise<boolean> {
+  for (let look = 0; look < 10_000; look++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!existsSync(path)) continue;
+    const file = openSync(path, "r+");
+    const bytes = Buffer.alloc(4);
+    const there = readSync(file, bytes, 0, 4, 0) === 4 && bytes.readFloatLE() === 3;
+    if (there) writeSync(file, Buffer.of(bytes[0]! ^ 1), 0, 1, 0);
+    closeSync(file);
+    if (there) return true;
+  }
+  return false;
+}

@@ -1,51 +1,123 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError, toCoordError } from "../../shared/errors.ts";
+import { blockBytes } from "../../shared/kernels/kernels.ts";
 import { createLogger } from "../../shared/log.ts";
+import { type RegionTerms, readTerms } from "../../shared/regions/regionDirectory.ts";
 import { coordHome, sharedMemoryDirectory } from "../../shared/runPaths.ts";
-import { SharedRegion } from "./sharedRegion.ts";
+import { type Buckets, bucketsHeld, planBuckets } from "./buckets.ts";
+import { RegionSet } from "./regionSet.ts";
 
 /** Failures of the run rather than of the way that gradients took: another way would meet them again. */
-const final = new Set(["STALE_GENERATION", "COORDINATOR_UNREACHABLE", "DIVERGED", "NOT_FINITE", "UNAUTHENTICATED"]);
+const final = new Set([
+  "STALE_GENERATION",
+  "COORDINATOR_UNREACHABLE",
+  "DIVERGED",
+  "DAMAGED",
+  "NOT_FINITE",
+  "UNAUTHENTICATED",
+]);
 
-/** Chooses between shared memory and gRPC for each gradient and sum of a worker. */
+/** Gradients of one worker that are kept until all its slots are computed, in bytes, when they are more than one. */
+const maxKeptBytes = 256 * 1024 ** 2;
+
+/** A round in shared memory. */
+export interface SharedPlan {
+  readonly terms: RegionTerms;
+  readonly buckets: Buckets;
+  readonly regions: RegionSet;
+}
+
+/** What a round is about. */
+export interface RoundShape {
+  readonly generation: bigint;
+  /** Slots of the run, and those of this worker. */
+  readonly slotCount: number;
+  readonly slots: readonly number[];
+  /** Length of the vector in bytes of float32. */
+  readonly bytes: number;
+  readonly bfloat16: boolean;
+}
+
+/** Another member of the generation cannot share memory, so none does. */
+export class Declined extends Error {
+  override readonly name = "Declined";
+}
+
+/** Chooses between shared memory and gRPC for each round of a worker. */
 export class DataPlane {
-  choice: RunConfig["dataPlane"] = "grpc";
+  #choice: RunConfig["dataPlane"] = "grpc";
   readonly #directory: string;
-  readonly #region: SharedRegion;
+  readonly #regions: RegionSet;
+  #declinedIn: bigint | undefined;
 
-  constructor(caller: { readonly runId: string; readonly workerId: string; readonly incarnation: string }) {
+  constructor(caller: { readonly runId: string }) {
     this.#directory = sharedMemoryDirectory(coordHome(), caller.runId);
-    this.#region = new SharedRegion(this.#directory, caller);
+    this.#regions = new RegionSet(this.#directory);
   }
 
-  /** Goes through shared memory where the choice and the host allow; with `auto`, over gRPC for good once that failed. */
-  async attempt<T>(
-    shared: (region: SharedRegion, key: string) => Promise<T>,
-    overGrpc: () => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    const key = this.choice === "grpc" ? undefined : this.#region.key;
-    if (key === undefined) {
-      if (this.choice === "shared") throw this.#unavailable("its regions are not on this host");
-      return overGrpc();
+  /** How gradients travel from now on. */
+  set choice(choice: RunConfig["dataPlane"]) {
+    this.#choice = choice;
+    this.#declinedIn = undefined;
+  }
+
+  /** How a round goes through shared memory; undefined when it goes over gRPC. */
+  plan(shape: RoundShape): SharedPlan | undefined {
+    const { bytes, generation, slotCount, slots } = shape;
+    if (this.#choice === "grpc" || this.#declinedIn === generation) return undefined;
+    const terms = readTerms(this.#directory);
+    if (!terms) return this.#without("its regions are not on this host");
+    if (slots.length > 1 && slots.length * bytes > maxKeptBytes) {
+      // gRPC takes gradients one by one, as they are computed.
+      return this.#without(`the gradients of ${slots.length} slots take more than ${maxKeptBytes / 1024 ** 2} MiB`);
     }
-    try {
-      return await shared(this.#region, key);
-    } catch (thrown) {
-      signal.throwIfAborted();
-      if (thrown instanceof CoordError && final.has(thrown.code)) throw thrown;
-      if (this.choice === "shared") throw this.#unavailable(toCoordError(thrown).message, thrown);
-      createLogger("worker").warn(
-        { reason: String(thrown) },
-        `shared memory in ${this.#directory} does not work; gradients go over gRPC (--data-plane grpc does so from the start)`,
+    const regionBlockBytes = shape.bfloat16 ? blockBytes / 2 : blockBytes;
+    const blocks = Math.ceil(bytes / blockBytes);
+    const buckets = planBuckets({
+      blocks,
+      blockBytes: regionBlockBytes,
+      slots: slotCount,
+      budgetBytes: terms.budgetBytes,
+    });
+    if (!buckets) {
+      const needed = (slotCount + 1) * bucketsHeld * regionBlockBytes;
+      return this.#without(
+        `${slotCount} slots need at least ${needed} bytes of it, ${terms.budgetBytes} may be used; a container's /dev/shm grows with docker run --shm-size`,
       );
-      this.choice = "grpc";
-      return overGrpc();
     }
+    return { terms, buckets, regions: this.#regions };
   }
 
-  close(): Promise<void> {
-    return this.#region.close();
+  /** Decides about a round in shared memory that failed: returns where gRPC may do, throws where it would not. */
+  failed(thrown: unknown, generation: bigint, signal: AbortSignal): void {
+    signal.throwIfAborted();
+    if (thrown instanceof Declined && this.#choice !== "shared") {
+      this.#declinedIn = generation;
+      return;
+    }
+    const isFinal = thrown instanceof CoordError && final.has(thrown.code);
+    if (!isFinal || thrown.code === "DAMAGED") this.#giveUp(toCoordError(thrown).message, thrown);
+    if (isFinal) throw thrown;
+  }
+
+  close(): void {
+    this.#regions.close();
+  }
+
+  /** Nothing is broken, but this run's rounds cannot go through shared memory. */
+  #without(reason: string): undefined {
+    if (this.#choice === "shared") throw this.#unavailable(reason);
+    this.#choice = "grpc";
+    createLogger("worker").info({ reason }, "gradients go over gRPC, not through shared memory");
+  }
+
+  #giveUp(reason: string, cause: unknown): void {
+    if (this.#choice === "shared") throw this.#unavailable(reason, cause);
+    createLogger("worker").warn(
+      { reason },
+      `shared memory in ${this.#directory} does not work; gradients go over gRPC (--data-plane grpc does so from the start)`,
+    );
+    this.#choice = "grpc";
   }
 
   #unavailable(reason: string, cause?: unknown): CoordError {

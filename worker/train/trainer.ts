@@ -4,21 +4,16 @@ import { CoordError } from "../../shared/errors.ts";
 import { type Failpoint, failpoint, faultInjected } from "../../shared/failpoint.ts";
 import { Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
-import { BufferPool } from "../../shared/tensors/bufferPool.ts";
-import { bytesOfFloat32, float32OfBytes } from "../../shared/tensors/bytes.ts";
+import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
-import type { CoordinatorClient, Epoch, SlotGradient } from "../collective/coordinatorClient.ts";
+import type { CoordinatorClient } from "../collective/coordinatorClient.ts";
+import type { Share, SlotGradient } from "../collective/reduction.ts";
 import type { Engine } from "../engine/engine.ts";
 import { collate, type Sample } from "./collate.ts";
 import { firstNotFinite } from "./firstNotFinite.ts";
 import { copyVectors, type HeldState } from "./heldState.ts";
 import { adamWStep, clipFactor, l2Norm } from "./optimizer.ts";
 import { learningRateAt } from "./schedule.ts";
-
-/** What a member has to work on. */
-export interface Share extends Epoch {
-  readonly slots: readonly number[];
-}
 
 export interface TrainerOptions {
   readonly engine: Engine;
@@ -36,8 +31,6 @@ export interface TrainerOptions {
 export class Trainer {
   readonly #options: TrainerOptions;
   readonly #plan: SamplePlan;
-  /** Memory of gradients that have been uploaded. */
-  readonly #memory = new BufferPool(2);
   #ahead: { key: string; samples: Promise<Sample[][]> } | undefined;
 
   constructor(options: TrainerOptions) {
@@ -74,16 +67,17 @@ export class Trainer {
 
     at("step-begun");
     onPhase(WorkerPhase.COMPUTING);
+    const reduction = client.allReduce(step, share, engine.layout.elements);
     const uploads: Promise<void>[] = [];
     for (const slot of share.slots) {
       const microBatches = await this.#samples(step, slot, share);
       lap("dataMs", `data slot ${slot}`);
-      const part = await this.#slotGradient(step, slot, microBatches, share.signal);
+      const part = await this.#slotGradient(step, slot, reduction.gradient(), microBatches, share.signal);
       lap("computeMs", `compute slot ${slot}`);
       at("gradient-computed");
       // Uploading goes on while the next slot is computed; one at a time, so that at most two gradients are held.
       await uploads.at(-1);
-      const upload = client.contribute(step, part, share).then(() => this.#memory.give(bytesOfFloat32(part.gradient)));
+      const upload = reduction.add(part);
       upload.catch(() => {});
       uploads.push(upload);
     }
@@ -92,7 +86,7 @@ export class Trainer {
     await Promise.all(uploads);
     lap("reduceMs", "upload");
     at("gradient-uploaded");
-    const sum = await client.fetchSum(step, share);
+    const sum = await reduction.sum();
     at("sum-downloaded");
     lap("reduceMs", "reduce");
 
@@ -167,11 +161,11 @@ export class Trainer {
   async #slotGradient(
     step: number,
     slot: number,
+    gradient: Float32Array,
     microBatches: readonly Sample[][],
     signal: AbortSignal,
   ): Promise<SlotGradient> {
     const { config, engine } = this.#options;
-    const gradient = float32OfBytes(this.#memory.take(engine.layout.elements * 4)).fill(0);
     let sum = 0;
     let tokens = 0;
     let inputTokens = 0;

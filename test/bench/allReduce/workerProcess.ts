@@ -14,28 +14,29 @@ client.useDataPlane(process.env["BENCH_DATA_PLANE"] === "shared" ? "shared" : "g
 const hangUp = new AbortController();
 const join = { member: caller, localRank: rank, pid: process.pid };
 const assignments = client.membership.join(join, { signal: hangUp.signal })[Symbol.asyncIterator]();
-const { generation, slots, worldSize } = (await assignments.next()).value!;
-const epoch = { generation, signal: hangUp.signal };
+const { generation, plan, rank: place, slots, worldSize } = (await assignments.next()).value!;
+const { groupSize, slots: slotCount } = plan!;
+const share = { generation, signal: hangUp.signal, slots, rank: place, worldSize, slotCount, groupSize };
 process.stdout.write("ready\n");
 
 let step = 0;
 for await (const line of createInterface({ input: process.stdin })) {
   const { bytes, rounds } = JSON.parse(line) as RoundsRequest;
-  const gradient = new Float32Array(bytes / 4).fill(rank + 1);
   const times: [number, number][] = [];
-  for (let round = 0; round < rounds; round++) times.push(await allReduce(gradient));
+  for (let round = 0; round < rounds; round++) times.push(await allReduce(bytes / 4));
   process.stdout.write(`${JSON.stringify(times)}\n`);
 }
 hangUp.abort();
 client.close();
 
 /** One round, in the order of calls in which a training step makes them; the vote that ends the step is not timed. */
-async function allReduce(gradient: Float32Array): Promise<[begin: number, end: number]> {
+async function allReduce(elements: number): Promise<[begin: number, end: number]> {
   step++;
+  const reduction = client.allReduce(step, share, elements);
+  const gradient = reduction.gradient().fill(place + 1);
   const begin = monotonicMs();
-  const part = { slot: slots[0]!, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 };
-  const upload = client.contribute(step, part, epoch);
-  const [sum] = await Promise.all([client.fetchSum(step, epoch), upload]);
+  await reduction.add({ slot: slots[0]!, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 });
+  const sum = await reduction.sum();
   const end = monotonicMs();
   const expected = (worldSize * (worldSize + 1)) / 2;
   if (sum.gradient[0] !== expected || sum.gradient.at(-1) !== expected) throw new Error("The sum is wrong.");

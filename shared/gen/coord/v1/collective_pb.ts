@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/collective.proto.
  */
 export const file_coord_v1_collective: GenFile = /*@__PURE__*/
-  fileDesc("Chljb29yZC92MS9jb2xsZWN0aXZlLnByb3RvEghjb29yZC52MSI8CghSb3VuZEtleRISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSDgoGYnVja2V0GAMgASgNIigKCVRva2VuTG9zcxILCgNzdW0YASABKAESDgoGdG9rZW5zGAIgASgEImsKEUNvbnRyaWJ1dGVSZXF1ZXN0EiwKBmhlYWRlchgBIAEoCzIaLmNvb3JkLnYxLkNvbnRyaWJ1dGVIZWFkZXJIABIgCgVjaHVuaxgCIAEoCzIPLmNvb3JkLnYxLkNodW5rSABCBgoEcGFydCLjAQoQQ29udHJpYnV0ZUhlYWRlchIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHwoDa2V5GAIgASgLMhIuY29vcmQudjEuUm91bmRLZXkSDAoEc2xvdBgDIAEoDRINCgVieXRlcxgEIAEoBBIOCgZkaWdlc3QYBSABKAYSIQoEbG9zcxgGIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcxIUCgxpbnB1dF90b2tlbnMYByABKAQSEgoKcmVnaW9uX2tleRgIIAEoCRISCgpub3RfZmluaXRlGAkgASgJIhQKEkNvbnRyaWJ1dGVSZXNwb25zZSJlCgxGZXRjaFJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEh8KA2tleRgCIAEoCzISLmNvb3JkLnYxLlJvdW5kS2V5EhIKCnJlZ2lvbl9rZXkYAyABKAkiYgoNRmV0Y2hSZXNwb25zZRInCgZoZWFkZXIYASABKAsyFS5jb29yZC52MS5GZXRjaEhlYWRlckgAEiAKBWNodW5rGAIgASgLMg8uY29vcmQudjEuQ2h1bmtIAEIGCgRwYXJ0ImIKC0ZldGNoSGVhZGVyEg0KBWJ5dGVzGAEgASgEEg4KBmRpZ2VzdBgCIAEoBhIhCgRsb3NzGAMgASgLMhMuY29vcmQudjEuVG9rZW5Mb3NzEhEKCWluX3JlZ2lvbhgEIAEoCCKGAQoPRXZhbHVhdGVSZXF1ZXN0EiAKBm1lbWJlchgBIAEoCzIQLmNvb3JkLnYxLk1lbWJlchISCgpnZW5lcmF0aW9uGAIgASgEEgwKBHN0ZXAYAyABKAQSDAoEc2xvdBgEIAEoDRIhCgRsb3NzGAUgASgLMhMuY29vcmQudjEuVG9rZW5Mb3NzIjUKEEV2YWx1YXRlUmVzcG9uc2USIQoEbG9zcxgBIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zczL7AQoRQ29sbGVjdGl2ZVNlcnZpY2USUwoKQ29udHJpYnV0ZRIbLmNvb3JkLnYxLkNvbnRyaWJ1dGVSZXF1ZXN0GhwuY29vcmQudjEuQ29udHJpYnV0ZVJlc3BvbnNlIgiQAgKKtRgBASgBEkQKBUZldGNoEhYuY29vcmQudjEuRmV0Y2hSZXF1ZXN0GhcuY29vcmQudjEuRmV0Y2hSZXNwb25zZSIIkAIBirUYAQEwARJLCghFdmFsdWF0ZRIZLmNvb3JkLnYxLkV2YWx1YXRlUmVxdWVzdBoaLmNvb3JkLnYxLkV2YWx1YXRlUmVzcG9uc2UiCJACAoq1GAEBYgZwcm90bzM", [file_coord_v1_access, file_coord_v1_common]);
+  fileDesc("Chljb29yZC92MS9jb2xsZWN0aXZlLnByb3RvEghjb29yZC52MSI8CghSb3VuZEtleRISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSDgoGYnVja2V0GAMgASgNIigKCVRva2VuTG9zcxILCgNzdW0YASABKAESDgoGdG9rZW5zGAIgASgEImsKEUNvbnRyaWJ1dGVSZXF1ZXN0EiwKBmhlYWRlchgBIAEoCzIaLmNvb3JkLnYxLkNvbnRyaWJ1dGVIZWFkZXJIABIgCgVjaHVuaxgCIAEoCzIPLmNvb3JkLnYxLkNodW5rSABCBgoEcGFydCLPAQoQQ29udHJpYnV0ZUhlYWRlchIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHwoDa2V5GAIgASgLMhIuY29vcmQudjEuUm91bmRLZXkSDAoEc2xvdBgDIAEoDRINCgVieXRlcxgEIAEoBBIOCgZkaWdlc3QYBSABKAYSIQoEbG9zcxgGIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcxIUCgxpbnB1dF90b2tlbnMYByABKAQSEgoKbm90X2Zpbml0ZRgJIAEoCSIUChJDb250cmlidXRlUmVzcG9uc2UiUQoMRmV0Y2hSZXF1ZXN0EiAKBm1lbWJlchgBIAEoCzIQLmNvb3JkLnYxLk1lbWJlchIfCgNrZXkYAiABKAsyEi5jb29yZC52MS5Sb3VuZEtleSJiCg1GZXRjaFJlc3BvbnNlEicKBmhlYWRlchgBIAEoCzIVLmNvb3JkLnYxLkZldGNoSGVhZGVySAASIAoFY2h1bmsYAiABKAsyDy5jb29yZC52MS5DaHVua0gAQgYKBHBhcnQiTwoLRmV0Y2hIZWFkZXISDQoFYnl0ZXMYASABKAQSDgoGZGlnZXN0GAIgASgGEiEKBGxvc3MYAyABKAsyEy5jb29yZC52MS5Ub2tlbkxvc3MiWAoNUmVkdWNlUmVxdWVzdBImCgZoZWFkZXIYASABKAsyFi5jb29yZC52MS5SZWR1Y2VIZWFkZXISDwoHd3JpdHRlbhgCIAMoDBIOCgZzdW1tZWQYAyABKAwiqAEKDFJlZHVjZUhlYWRlchIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHwoDa2V5GAIgASgLMhIuY29vcmQudjEuUm91bmRLZXkSEgoKcmVnaW9uX2tleRgDIAEoCRINCgVieXRlcxgEIAEoBBIOCgZzdGFnZXMYBSABKA0SIgoFc2xvdHMYBiADKAsyEy5jb29yZC52MS5TbG90U2hhcmUiZgoJU2xvdFNoYXJlEgwKBHNsb3QYASABKA0SIQoEbG9zcxgCIAEoCzITLmNvb3JkLnYxLlRva2VuTG9zcxIUCgxpbnB1dF90b2tlbnMYAyABKAQSEgoKbm90X2Zpbml0ZRgEIAEoCSJmCg5SZWR1Y2VSZXNwb25zZRIQCghkZWNsaW5lZBgBIAEoCRIPCgd3cml0dGVuGAIgAygMEg4KBnN1bW1lZBgDIAMoDBIhCgRsb3NzGAQgASgLMhMuY29vcmQudjEuVG9rZW5Mb3NzIoYBCg9FdmFsdWF0ZVJlcXVlc3QSIAoGbWVtYmVyGAEgASgLMhAuY29vcmQudjEuTWVtYmVyEhIKCmdlbmVyYXRpb24YAiABKAQSDAoEc3RlcBgDIAEoBBIMCgRzbG90GAQgASgNEiEKBGxvc3MYBSABKAsyEy5jb29yZC52MS5Ub2tlbkxvc3MiNQoQRXZhbHVhdGVSZXNwb25zZRIhCgRsb3NzGAEgASgLMhMuY29vcmQudjEuVG9rZW5Mb3NzMsMCChFDb2xsZWN0aXZlU2VydmljZRJTCgpDb250cmlidXRlEhsuY29vcmQudjEuQ29udHJpYnV0ZVJlcXVlc3QaHC5jb29yZC52MS5Db250cmlidXRlUmVzcG9uc2UiCJACAoq1GAEBKAESRAoFRmV0Y2gSFi5jb29yZC52MS5GZXRjaFJlcXVlc3QaFy5jb29yZC52MS5GZXRjaFJlc3BvbnNlIgiQAgGKtRgBATABEkYKBlJlZHVjZRIXLmNvb3JkLnYxLlJlZHVjZVJlcXVlc3QaGC5jb29yZC52MS5SZWR1Y2VSZXNwb25zZSIFirUYAQEoATABEksKCEV2YWx1YXRlEhkuY29vcmQudjEuRXZhbHVhdGVSZXF1ZXN0GhouY29vcmQudjEuRXZhbHVhdGVSZXNwb25zZSIIkAICirUYAQFiBnByb3RvMw", [file_coord_v1_access, file_coord_v1_common]);
 
 /**
  * Names one round.
@@ -171,14 +171,6 @@ export type ContributeHeader = Message<"coord.v1.ContributeHeader"> & {
   inputTokens: bigint;
 
   /**
-   * Key of the run's shared-memory regions when the bytes are in the caller's region there, and no chunks follow;
-   * otherwise empty. Only processes of the coordinator's own host and user can know it.
-   *
-   * @generated from field: string region_key = 8;
-   */
-  regionKey: string;
-
-  /**
    * Name of the first tensor whose gradient is NaN or infinite, or "loss"; empty when all is finite.
    *
    * @generated from field: string not_finite = 9;
@@ -227,13 +219,6 @@ export type FetchRequest = Message<"coord.v1.FetchRequest"> & {
    * @generated from field: coord.v1.RoundKey key = 2;
    */
   key?: RoundKey | undefined;
-
-  /**
-   * Key of the run's shared-memory regions when the caller can read the sum there; otherwise empty.
-   *
-   * @generated from field: string region_key = 3;
-   */
-  regionKey: string;
 };
 
 /**
@@ -306,13 +291,6 @@ export type FetchHeader = Message<"coord.v1.FetchHeader"> & {
    * @generated from field: coord.v1.TokenLoss loss = 3;
    */
   loss?: TokenLoss | undefined;
-
-  /**
-   * True when the sum is in the generation's region, and no chunks follow.
-   *
-   * @generated from field: bool in_region = 4;
-   */
-  inRegion: boolean;
 };
 
 /**
@@ -321,6 +299,182 @@ export type FetchHeader = Message<"coord.v1.FetchHeader"> & {
  */
 export const FetchHeaderSchema: GenMessage<FetchHeader> = /*@__PURE__*/
   messageDesc(file_coord_v1_collective, 7);
+
+/**
+ * What a member has done by the end of a stage.
+ *
+ * @generated from message coord.v1.ReduceRequest
+ */
+export type ReduceRequest = Message<"coord.v1.ReduceRequest"> & {
+  /**
+   * Sent with the first message.
+   *
+   * @generated from field: coord.v1.ReduceHeader header = 1;
+   */
+  header?: ReduceHeader | undefined;
+
+  /**
+   * For each slot of the caller, in order: digests of the blocks of this stage's bucket that are in its region now, as
+   * fixed64, little-endian; 0 for blocks that nobody but the caller reads.
+   *
+   * @generated from field: repeated bytes written = 2;
+   */
+  written: Uint8Array[];
+
+  /**
+   * Digests of the blocks of the bucket before that the caller has summed, likewise.
+   *
+   * @generated from field: bytes summed = 3;
+   */
+  summed: Uint8Array;
+};
+
+/**
+ * Describes the message coord.v1.ReduceRequest.
+ * Use `create(ReduceRequestSchema)` to create a new message.
+ */
+export const ReduceRequestSchema: GenMessage<ReduceRequest> = /*@__PURE__*/
+  messageDesc(file_coord_v1_collective, 8);
+
+/**
+ * What a member brings to a round.
+ *
+ * @generated from message coord.v1.ReduceHeader
+ */
+export type ReduceHeader = Message<"coord.v1.ReduceHeader"> & {
+  /**
+   * The caller.
+   *
+   * @generated from field: coord.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+
+  /**
+   * The round.
+   *
+   * @generated from field: coord.v1.RoundKey key = 2;
+   */
+  key?: RoundKey | undefined;
+
+  /**
+   * Key of the run's regions, which only processes that see the same memory can know.
+   *
+   * @generated from field: string region_key = 3;
+   */
+  regionKey: string;
+
+  /**
+   * Length of the vector in bytes.
+   *
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+
+  /**
+   * Stages that the round takes.
+   *
+   * @generated from field: uint32 stages = 5;
+   */
+  stages: number;
+
+  /**
+   * The caller's slots, in order.
+   *
+   * @generated from field: repeated coord.v1.SlotShare slots = 6;
+   */
+  slots: SlotShare[];
+};
+
+/**
+ * Describes the message coord.v1.ReduceHeader.
+ * Use `create(ReduceHeaderSchema)` to create a new message.
+ */
+export const ReduceHeaderSchema: GenMessage<ReduceHeader> = /*@__PURE__*/
+  messageDesc(file_coord_v1_collective, 9);
+
+/**
+ * What is known of one slot beside its gradient.
+ *
+ * @generated from message coord.v1.SlotShare
+ */
+export type SlotShare = Message<"coord.v1.SlotShare"> & {
+  /**
+   * The slot.
+   *
+   * @generated from field: uint32 slot = 1;
+   */
+  slot: number;
+
+  /**
+   * Loss of its samples.
+   *
+   * @generated from field: coord.v1.TokenLoss loss = 2;
+   */
+  loss?: TokenLoss | undefined;
+
+  /**
+   * All tokens that went through the model, labels or not.
+   *
+   * @generated from field: uint64 input_tokens = 3;
+   */
+  inputTokens: bigint;
+
+  /**
+   * Name of the first tensor whose gradient is NaN or infinite, or "loss"; empty when all is finite.
+   *
+   * @generated from field: string not_finite = 4;
+   */
+  notFinite: string;
+};
+
+/**
+ * Describes the message coord.v1.SlotShare.
+ * Use `create(SlotShareSchema)` to create a new message.
+ */
+export const SlotShareSchema: GenMessage<SlotShare> = /*@__PURE__*/
+  messageDesc(file_coord_v1_collective, 10);
+
+/**
+ * All members have come to the end of a stage.
+ *
+ * @generated from message coord.v1.ReduceResponse
+ */
+export type ReduceResponse = Message<"coord.v1.ReduceResponse"> & {
+  /**
+   * Why the round goes over gRPC instead, for all members; otherwise empty.
+   *
+   * @generated from field: string declined = 1;
+   */
+  declined: string;
+
+  /**
+   * For each slot of the run, in order: its owner's digests.
+   *
+   * @generated from field: repeated bytes written = 2;
+   */
+  written: Uint8Array[];
+
+  /**
+   * For each rank, in order: the digests of the blocks that it has summed.
+   *
+   * @generated from field: repeated bytes summed = 3;
+   */
+  summed: Uint8Array[];
+
+  /**
+   * Loss over all slots.
+   *
+   * @generated from field: coord.v1.TokenLoss loss = 4;
+   */
+  loss?: TokenLoss | undefined;
+};
+
+/**
+ * Describes the message coord.v1.ReduceResponse.
+ * Use `create(ReduceResponseSchema)` to create a new message.
+ */
+export const ReduceResponseSchema: GenMessage<ReduceResponse> = /*@__PURE__*/
+  messageDesc(file_coord_v1_collective, 11);
 
 /**
  * The held-out loss of one slot.
@@ -369,7 +523,7 @@ export type EvaluateRequest = Message<"coord.v1.EvaluateRequest"> & {
  * Use `create(EvaluateRequestSchema)` to create a new message.
  */
 export const EvaluateRequestSchema: GenMessage<EvaluateRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_collective, 8);
+  messageDesc(file_coord_v1_collective, 12);
 
 /**
  * The held-out loss over all slots.
@@ -390,7 +544,7 @@ export type EvaluateResponse = Message<"coord.v1.EvaluateResponse"> & {
  * Use `create(EvaluateResponseSchema)` to create a new message.
  */
 export const EvaluateResponseSchema: GenMessage<EvaluateResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_collective, 9);
+  messageDesc(file_coord_v1_collective, 13);
 
 /**
  * Sums gradients over the slots of a global batch, in slot order. Upload and download are separate streams on
@@ -418,6 +572,17 @@ export const CollectiveService: GenService<{
     methodKind: "server_streaming";
     input: typeof FetchRequestSchema;
     output: typeof FetchResponseSchema;
+  },
+  /**
+   * Takes part in a round whose vectors stay in memory that all members share. Members go through it in stages: each
+   * sends one message per stage and gets one answer when all members have sent theirs.
+   *
+   * @generated from rpc coord.v1.CollectiveService.Reduce
+   */
+  reduce: {
+    methodKind: "bidi_streaming";
+    input: typeof ReduceRequestSchema;
+    output: typeof ReduceResponseSchema;
   },
   /**
    * Reports the held-out loss of one slot and returns the total when all slots have arrived.

@@ -1,0 +1,65 @@
+import { createXXHash3 } from "hash-wasm";
+import { CoordError } from "../errors.ts";
+import { kernelsWasm } from "./kernelsWasm.ts";
+
+/** Bytes of float32 that are worked on at a time: they stay in a core's cache. */
+export const blockBytes = 256 * 1024;
+
+/** The functions of kernels.wat.mjs; addresses and lengths in bytes. */
+interface Exports {
+  readonly memory: { readonly buffer: SharedArrayBuffer; grow(pages: number): number };
+  add(target: number, source: number, length: number): void;
+  settleNaNs(at: number, length: number): void;
+  encodeBfloat16(target: number, source: number, length: number): void;
+  decodeBfloat16(target: number, source: number, length: number): void;
+  xxh3(at: number, length: number): bigint;
+}
+
+/** What this file needs of the global that Node has and its type declarations have not. */
+declare const WebAssembly: {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: Exports };
+};
+
+const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(kernelsWasm, "base64")));
+
+/** Loops over vectors in `memory`; `settleNaNs` and the bfloat16 loops go on to a whole number of 32 bytes. */
+export const { add, settleNaNs, encodeBfloat16, decodeBfloat16 } = exports;
+
+const pageBytes = 64 * 1024;
+const maxPages = 65536;
+
+/** The kernels' memory up to its present end. Earlier views stay valid: the memory is shared and only grows. */
+export function kernelMemory(): Uint8Array {
+  return new Uint8Array(exports.memory.buffer);
+}
+
+/** Addresses of four blocks that every caller may use as long as it does not wait for anything. */
+export const scratch = [1, 2, 3, 4].map((block) => pageBytes + (block - 1) * (blockBytes + pageBytes)) as [
+  number,
+  number,
+  number,
+  number,
+];
+
+/** Takes memory for good: its address, a multiple of 64 KiB. Throws LIMIT_EXCEEDED beyond 4 GiB. */
+export function reserve(bytes: number): number {
+  const pages = Math.ceil(bytes / pageBytes) + 1;
+  const at = kernelMemory().byteLength;
+  if (at / pageBytes + pages > maxPages) {
+    throw new CoordError("LIMIT_EXCEEDED", `${bytes} bytes of gradients do not fit the 4 GiB of the kernels' memory.`);
+  }
+  exports.memory.grow(pages);
+  return at;
+}
+
+/** XXH3's kernel is for more than this many bytes. */
+const shortBytes = 240;
+const shortHasher = await createXXHash3();
+
+/** XXH3 (64 bits, seed 0) of bytes in the kernels' memory; at most `blockBytes`. */
+export function digestAt(address: number, length: number): bigint {
+  if (length > shortBytes) return BigInt.asUintN(64, exports.xxh3(address, length));
+  const bytes = Uint8Array.from(kernelMemory().subarray(address, address + length));
+  return BigInt(`0x${shortHasher.init().update(bytes).digest("hex")}`);
+}
