@@ -2,7 +2,8 @@ import type { CheckpointStore } from "../shared/checkpoint/store.ts";
 import type { TrainerState } from "../shared/checkpoint/trainerState.ts";
 import type { TrainingState } from "../shared/checkpoint/trainingState.ts";
 import type { Clock } from "../shared/clock.ts";
-import { gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
+import { elasticityOf } from "../shared/config/elasticity.ts";
+import { gpusOfAllNodes, gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { epochAt } from "../shared/dataset/plan.ts";
 import { Deferred } from "../shared/deferred.ts";
@@ -23,7 +24,7 @@ import type { TrainingData } from "./dataset/trainingData.ts";
 import type { AgentPool } from "./launch/agentPool.ts";
 import type { Dues } from "./membership/generation.ts";
 import { membershipHandlers } from "./membership/membershipService.ts";
-import { TrainingSession } from "./membership/trainingSession.ts";
+import { type SizeLimits, TrainingSession } from "./membership/trainingSession.ts";
 import type { EventLog } from "./observe/eventLog.ts";
 import type { RunMonitor } from "./observe/runMonitor.ts";
 import { type StepFigures, StepMeter } from "./observe/stepMeter.ts";
@@ -100,6 +101,7 @@ export class Training {
       },
       clock: options.clock,
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+      elasticity: sizeLimits(config),
       start: { step: start.step, seedable: start.state === undefined, adopt: options.adopt },
       nextGeneration: options.nextGeneration,
       events: {
@@ -192,6 +194,7 @@ export class Training {
       events.add("warning", `Step ${step} is skipped: it changes nothing. ${why}`, { step });
     }
     this.#notFiniteReasons.clear();
+    this.#options.agents.history.progressed();
     monitor.metrics = figures;
     monitor.timings.commit(step, this.session.generation!.members, votes);
     this.log.step(figures);
@@ -255,4 +258,13 @@ export class Training {
     events.add("warning", `${reason} Training goes back to step ${step}.`, { step });
     return step;
   }
+}
+
+function sizeLimits(config: RunConfig): SizeLimits | undefined {
+  const bounds = elasticityOf(config);
+  if (!bounds) return undefined;
+  const minSize = gpusOfAllNodes(config)
+    .slice(0, bounds.minNodes)
+    .reduce((sum, gpus) => sum + gpus, 0);
+  return { ...bounds, minSize };
 }

@@ -34,7 +34,7 @@ const plan = readPlan(process.env["COORD_FAILPOINT"], process.env["COORD_FAILPOI
 
 /**
  * Does nothing, unless COORD_FAILPOINT is `POINT@STEP@WHO` and this is that point, step and process: then the process
- * ends by SIGKILL, as by a power cut, once per marker file (COORD_FAILPOINT_MARKER), however often it is started again.
+ * ends by SIGKILL, as by a power cut, once per marker file (COORD_FAILPOINT_MARKER), however often it is started again; each time with the marker "always".
  */
 export function failpoint(point: Failpoint, step: number, who: string): void {
   if (!fires(point, step, who)) return;
@@ -48,8 +48,14 @@ export function faultInjected(fault: Fault, step: number, who: string): boolean 
   return fires(fault, step, who);
 }
 
+/** Milliseconds that each step of worker `who` is to be held up (COORD_FAILPOINT=slow@MS@WHO); 0 for not. */
+export function injectedDelayMs(who: string): number {
+  return plan?.point === "slow" && plan.who === who ? plan.step : 0;
+}
+
 function fires(point: string, step: number, who: string): boolean {
   if (plan?.point !== point || plan.step !== step || plan.who !== who) return false;
+  if (plan.marker === "always") return true;
   try {
     closeSync(openSync(plan.marker, "wx"));
     return true;

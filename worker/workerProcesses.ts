@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import type { StartWorker } from "../shared/gen/coord/v1/agent_pb.ts";
 import { type LoggedProcess, spawnLogged } from "../shared/process/spawnLogged.ts";
 import { workerLogDirectory } from "../shared/runPaths.ts";
+import { explainKill } from "./explainKill.ts";
+import { killEvidence, limitKills } from "./killEvidence.ts";
 
 /** How a worker process ended. */
 export interface WorkerExit {
@@ -13,12 +15,16 @@ export interface WorkerExit {
   readonly exitCode: number;
   readonly signal: string;
   readonly lastLines: string;
+  /** Who killed it, where it was killed and not by us. */
+  readonly explanation: string;
 }
 
 interface WorkerProcess {
   readonly attempt: number;
   readonly process: LoggedProcess;
   readonly ended: Promise<void>;
+  /** True when its end was ordered. */
+  ordered: boolean;
 }
 
 /** Lines of standard error that go into a report. */
@@ -55,11 +61,21 @@ export class WorkerProcesses {
       stdout: join(directory, "stdout.log"),
       stderr,
     });
+    const killsBefore = limitKills();
     const ended = child.ended.then(async ({ exitCode, signal }) => {
       if (this.#running.get(localRank)?.attempt === attempt) this.#running.delete(localRank);
-      this.options.onExit({ localRank, attempt, exitCode, signal, lastLines: await readLastLines(stderr) });
+      const killed = (signal === "SIGKILL" || exitCode === 137) && !worker.ordered;
+      const explanation = killed ? explainKill(await killEvidence(child.pid, killsBefore)) : "";
+      this.options.onExit({
+        localRank,
+        attempt,
+        exitCode,
+        signal,
+        lastLines: await readLastLines(stderr),
+        explanation,
+      });
     });
-    const worker = { attempt, process: child, ended };
+    const worker: WorkerProcess = { attempt, process: child, ended, ordered: false };
     this.#running.set(localRank, worker);
   }
 
@@ -67,6 +83,7 @@ export class WorkerProcesses {
   async stop(localRank: number, graceMs: number): Promise<void> {
     const worker = this.#running.get(localRank);
     if (!worker) return;
+    worker.ordered = true;
     worker.process.kill(graceMs > 0 ? "SIGTERM" : "SIGKILL");
     const kill = setTimeout(() => worker.process.kill("SIGKILL"), graceMs);
     await worker.ended;

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { AsyncQueue } from "../../shared/asyncQueue.ts";
+import type { Clock } from "../../shared/clock.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type {
   AgentService,
@@ -8,7 +9,8 @@ import type {
   ReportExitRequest,
 } from "../../shared/gen/coord/v1/agent_pb.ts";
 import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
-import { decideRestart } from "./restartBudget.ts";
+import { type Failure, FailureHistory } from "./failureHistory.ts";
+import { decideRestart, describeEnd } from "./restartBudget.ts";
 
 type Order = MessageInitShape<typeof RegisterResponseSchema>;
 
@@ -22,6 +24,7 @@ export interface Place {
 
 interface Node {
   readonly incarnation: string;
+  readonly host: string;
   readonly orders: AsyncQueue<Order>;
   /** Attempts of the workers that it had when it registered, by local rank; started ones are added. */
   running: Map<number, number>;
@@ -33,14 +36,20 @@ interface Node {
 export interface PlaceFailure {
   readonly place: Place;
   readonly reason: string;
-  readonly lastLines: string;
+  /** The failure that this one, perhaps, only followed. */
+  readonly first: Failure;
 }
 
 export interface AgentPoolOptions {
   readonly runId: string;
-  /** Workers of each node, by node rank. */
+  /** Workers of each node that may take part, by node rank. */
   readonly gpus: readonly number[];
+  /** Nodes that the run starts with, the first ones; absent for all. */
+  readonly nodes?: number;
   readonly maxRestarts: number;
+  /** Time after which a restart no longer counts, in milliseconds. */
+  readonly restartWindowMs: number;
+  readonly clock: Pick<Clock, "monotonicMs">;
   /** Attempts that earlier coordinators of this run have used. */
   readonly firstAttempt: number;
   /** Environment of a worker; asked for when it is started. */
@@ -59,22 +68,19 @@ export class AgentPool {
     register: (request, context) => this.#register(request, context),
     reportExit: async (request) => this.#reportExit(request),
   };
-  readonly places: readonly Place[];
+  readonly places: Place[];
+  /** Failures and restarts, of workers and agents: all count against --max-restarts. */
+  readonly history: FailureHistory;
   readonly #nodes = new Map<number, Node>();
-  /** Restarts so far, of workers and agents; all count against --max-restarts. */
-  restarts = 0;
+  /** Starts that wait for a node to cool down. */
+  readonly #later = new Set<NodeJS.Timeout>();
   #begun = false;
   #over: "no" | "until the next coordinator" | "for good" = "no";
 
   constructor(private readonly options: AgentPoolOptions) {
-    this.places = options.gpus.flatMap((count, nodeRank) =>
-      Array.from({ length: count }, (_, localRank) => ({
-        nodeRank,
-        localRank,
-        attempt: options.firstAttempt,
-        restarts: 0,
-      })),
-    );
+    this.history = new FailureHistory(options.restartWindowMs);
+    const nodes = options.gpus.slice(0, options.nodes);
+    this.places = nodes.flatMap((_, nodeRank) => this.#newPlaces(nodeRank));
   }
 
   /** Has the workers started: on the nodes that are here now, on the others when they come. */
@@ -95,6 +101,7 @@ export class AgentPool {
 
   /** Training is over: ends all workers, and their agents unless these `stay` for the run's next coordinator. */
   end(options: { now: boolean; stay: boolean }): void {
+    for (const timer of this.#later) clearTimeout(timer);
     this.#over = options.stay ? "until the next coordinator" : "for good";
     for (const { orders } of this.#nodes.values()) {
       orders.push({ order: { case: "stop", value: { graceMs: options.now ? 0 : graceMs, exit: !options.stay } } });
@@ -113,7 +120,7 @@ export class AgentPool {
     if (nodeRank >= this.options.gpus.length) {
       throw new CoordError(
         "CONFIG_INVALID",
-        `Node ${nodeRank} does not exist; the run has ${this.options.gpus.length} nodes.`,
+        `Node ${nodeRank} does not exist; the run has ${this.options.gpus.length} nodes (--max-nodes lets more in).`,
       );
     }
     if (this.#over === "for good") throw new CoordError("STOPPED", "The run is over.");
@@ -121,7 +128,9 @@ export class AgentPool {
     if (this.#over !== "no") throw new CoordError("COORDINATOR_UNREACHABLE", "This coordinator is ending.");
     const before = this.#nodes.get(nodeRank);
     before?.orders.fail(new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`));
-    const node: Node = { incarnation, orders: new AsyncQueue(), running: new Map(), isHere: true };
+    if (this.#placesOf(nodeRank).length === 0) this.places.push(...this.#newPlaces(nodeRank));
+    const { host } = request;
+    const node: Node = { incarnation, host, orders: new AsyncQueue(), running: new Map(), isHere: true };
     this.#nodes.set(nodeRank, node);
     const hangUp = () => node.orders.end();
     signal.addEventListener("abort", hangUp, { once: true });
@@ -146,21 +155,49 @@ export class AgentPool {
   #reportExit(report: ReportExitRequest) {
     const place = this.places.find((p) => p.nodeRank === report.nodeRank && p.localRank === report.localRank);
     if (report.runId !== this.options.runId || !place || report.attempt !== place.attempt) return {};
+    const nowMs = this.options.clock.monotonicMs();
+    const { history } = this;
     const decision = decideRestart(report, {
       over: this.#over !== "no",
-      restarts: this.restarts,
+      restarts: history.restarts(nowMs),
       maxRestarts: this.options.maxRestarts,
+      failuresInARow: history.inARow(place.nodeRank),
     });
+    if (decision.kind === "ignore") return {};
+    const { explanation, lastLines } = report;
+    const how = `${describeEnd(report)}.${explanation ? ` ${explanation}` : ""}`;
+    history.add({ ...place, atMs: nowMs, host: this.#nodes.get(place.nodeRank)?.host ?? "", how, lastLines });
     if (decision.kind === "restart") {
-      this.restarts++;
+      history.restarted(nowMs);
       place.restarts++;
       place.attempt++;
-      this.options.onRestart(place, decision.reason);
-      this.#start(place);
-    } else if (decision.kind === "fail") {
-      this.options.onFailure({ place, reason: decision.reason, lastLines: report.lastLines });
+      this.options.onRestart(place, explanation ? `${decision.reason} ${explanation}` : decision.reason);
+      this.#startLater(place, decision.delayMs);
+    } else {
+      this.options.onFailure({ place: { ...place }, reason: decision.reason, first: history.first! });
     }
     return {};
+  }
+
+  #startLater(place: Place, delayMs: number): void {
+    if (delayMs === 0) {
+      this.#start(place);
+      return;
+    }
+    const { attempt } = place;
+    const timer = setTimeout(() => {
+      this.#later.delete(timer);
+      // A new agent may have started it meanwhile.
+      if (place.attempt === attempt && this.#nodes.get(place.nodeRank)?.running.get(place.localRank) !== attempt)
+        this.#start(place);
+    }, delayMs);
+    this.#later.add(timer);
+  }
+
+  #newPlaces(nodeRank: number): Place[] {
+    const { firstAttempt, gpus } = this.options;
+    const newPlace = (_: unknown, localRank: number) => ({ nodeRank, localRank, attempt: firstAttempt, restarts: 0 });
+    return Array.from({ length: gpus[nodeRank]! }, newPlace);
   }
 
   #placesOf(nodeRank: number): Place[] {

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { absoluteLocation } from "../../shared/checkpoint/location.ts";
 import { isDemo, withDemoSettings } from "../../shared/config/demo.ts";
-import { gpusOfNodes, worldSizeOf } from "../../shared/config/hosts.ts";
+import { gpusOfNodes, mostWorkersOf, worldSizeOf } from "../../shared/config/hosts.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { threadsPerWorker } from "./workerEnvironment.ts";
@@ -28,7 +28,7 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
     ...config,
     ...known,
     output: absoluteLocation(config.output),
-    slots: config.slots ?? workers,
+    slots: config.slots ?? mostWorkersOf(config),
     threadsPerWorker: config.threadsPerWorker || threadsPerWorker(availableParallelism(), onThisHost),
   };
 }

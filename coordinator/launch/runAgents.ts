@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { firstRankOf, gpusOfNodes } from "../../shared/config/hosts.ts";
+import { systemClock } from "../../shared/clock.ts";
+import { firstRankOf, gpusOfAllNodes } from "../../shared/config/hosts.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
 import { type RunPaths, workerLogDirectory } from "../../shared/runPaths.ts";
@@ -30,7 +31,8 @@ export class RunAgents {
   readonly pool: AgentPool;
   readonly #launcher: Launcher | undefined;
   /** Which worker failed first, for the report. */
-  rootCause: { readonly worker?: string; readonly lastLines?: string; readonly log?: string } = {};
+  rootCause: { readonly worker?: string; readonly host?: string; readonly lastLines?: string; readonly log?: string } =
+    {};
 
   constructor(private readonly options: RunAgentsOptions) {
     this.pool = this.#createPool();
@@ -49,15 +51,18 @@ export class RunAgents {
 
   #createPool(): AgentPool {
     const { address, config, events, firstAttempt, paths, runId } = this.options;
-    const gpus = gpusOfNodes(config);
+    const gpus = gpusOfAllNodes(config);
     const separator = address.lastIndexOf(":");
     const visibleDevices = process.env["CUDA_VISIBLE_DEVICES"];
-    const describe = ({ localRank, nodeRank }: Place) =>
+    const describe = ({ localRank, nodeRank }: Pick<Place, "localRank" | "nodeRank">) =>
       `rank ${firstRankOf(gpus, nodeRank) + localRank} (node ${nodeRank}, worker ${localRank})`;
     return new AgentPool({
       runId,
       gpus,
+      nodes: config.nodes,
       maxRestarts: config.maxRestarts,
+      restartWindowMs: config.restartWindowMs,
+      clock: systemClock,
       firstAttempt,
       environment: ({ attempt, localRank, nodeRank }) =>
         workerEnvironment({
@@ -70,10 +75,13 @@ export class RunAgents {
         }),
       onNode: (nodeRank, host) => events.add("membership", `Node ${nodeRank} is here: ${host}.`, { nodeRank, host }),
       onRestart: (place, reason) => events.add("worker", `Starting ${describe(place)} again. ${reason}`, { ...place }),
-      onFailure: ({ lastLines, place, reason }) => {
-        const log = `${workerLogDirectory(paths.logs, place.attempt, firstRankOf(gpus, place.nodeRank) + place.localRank)}/stderr.log`;
-        this.rootCause = { worker: describe(place), lastLines, log };
-        this.options.onFailure(new CoordError("WORKER_FAILED", `The worker with ${describe(place)} failed. ${reason}`));
+      onFailure: ({ first, place, reason }) => {
+        const rank = firstRankOf(gpus, first.nodeRank) + first.localRank;
+        const log = `${workerLogDirectory(paths.logs, first.attempt, rank)}/stderr.log`;
+        this.rootCause = { worker: describe(first), host: first.host, lastLines: first.lastLines, log };
+        const cause = `The first failure was that of ${describe(first)} on ${first.host}: it ${first.how}`;
+        const message = `The worker with ${describe(place)} failed. ${reason} ${cause}`;
+        this.options.onFailure(new CoordError("WORKER_FAILED", message));
       },
     });
   }
@@ -112,12 +120,13 @@ export class RunAgents {
 
   #agentEnded(nodeRank: number, how: string): "restart" | "leave" {
     const { config, events, onFailure } = this.options;
-    if (this.pool.restarts >= config.maxRestarts) {
+    const nowMs = systemClock.monotonicMs();
+    if (this.pool.history.restarts(nowMs) >= config.maxRestarts) {
       const message = `The agent of node ${nodeRank} ${how}, and --max-restarts ${config.maxRestarts} is used up.`;
       onFailure(new CoordError("WORKER_FAILED", message));
       return "leave";
     }
-    this.pool.restarts++;
+    this.pool.history.restarted(nowMs);
     events.add("worker", `The agent of node ${nodeRank} ${how}; starting it again.`, { nodeRank });
     return "restart";
   }

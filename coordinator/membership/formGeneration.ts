@@ -13,6 +13,10 @@ export interface FormationState {
   readonly candidates: readonly Candidate[];
   /** Workers that the run wants. */
   readonly worldSize: number;
+  /** Workers that are enough once the missing ones have been waited for. */
+  readonly minSize: number;
+  /** True when the missing ones have had their time. */
+  readonly overdue: boolean;
   readonly slots: number;
   /** Steps committed. */
   readonly step: number;
@@ -44,10 +48,12 @@ export type Formation =
 
 /** Decides whether a generation can be formed, and who gets which rank, slots and state. */
 export function formGeneration(state: FormationState): Formation {
-  const { candidates, worldSize, step } = state;
-  if (candidates.length < worldSize) {
+  const { candidates, minSize, overdue, worldSize, step } = state;
+  if (candidates.length < (overdue ? minSize : worldSize)) {
     return { kind: "wait", reason: `Waiting for workers: ${candidates.length} of ${worldSize} are here.` };
   }
+  const all = candidates.length < worldSize ? "The" : "All";
+  const missing = candidates.length < worldSize ? ` that are left of ${worldSize}` : "";
   const ordered = [...candidates].sort((a, b) => a.nodeRank - b.nodeRank || a.localRank - b.localRank);
   const holders = ordered.filter((candidate) => candidate.heldSteps.includes(step));
   const obtainable = state.stateFromSeed || state.coordinatorHoldsState || holders.length > 0;
@@ -67,7 +73,7 @@ export function formGeneration(state: FormationState): Formation {
     ...(uploader === undefined ? {} : { uploader }),
     reason:
       joiners === 0
-        ? `All ${members.length} workers are ready at step ${step}.`
-        : `All ${members.length} workers are ready at step ${step}; ${joiners} download the state${uploader === undefined ? "" : ` of worker ${uploader}`}.`,
+        ? `${all} ${members.length} workers${missing} are ready at step ${step}.`
+        : `${all} ${members.length} workers${missing} are ready at step ${step}; ${joiners} download the state${uploader === undefined ? "" : ` of worker ${uploader}`}.`,
   };
 }

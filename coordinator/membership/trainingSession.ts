@@ -37,6 +37,14 @@ export interface SessionEvents {
   holdsState(step: number): boolean;
 }
 
+/** How few workers may be left, and how many nodes may come. */
+export interface SizeLimits {
+  readonly minSize: number;
+  readonly maxNodes: number;
+  /** Time that a missing worker has before the others go on without it, in milliseconds. */
+  readonly rejoinTimeoutMs: number;
+}
+
 export interface SessionOptions {
   readonly runId: string;
   readonly nodes: number;
@@ -46,6 +54,8 @@ export interface SessionOptions {
   readonly plan: NonNullable<Assignment["plan"]>;
   readonly clock: Clock;
   readonly heartbeatTimeoutMs: number;
+  /** Present where the number of workers may change while the run goes on. */
+  readonly elasticity?: SizeLimits | undefined;
   readonly start: {
     /** Step that training starts from. */
     readonly step: number;
@@ -76,6 +86,9 @@ export class TrainingSession {
   #stopRequested = false;
   #saveRequested = false;
   #waitingSince: number;
+  #waitingReason = "";
+  /** Members of the newest generation: so many are waited for when it ends. */
+  #lastSize: number | undefined;
   /** Workers that have left because they were done. */
   readonly #finished = new Set<string>();
   readonly allFinished = new Deferred<void>();
@@ -91,6 +104,7 @@ export class TrainingSession {
     this.#due = { save: false, evaluate: evaluate && this.#step === 0, finish: false };
     this.#registry = new MemberRegistry({
       ...options,
+      nodes: options.elasticity?.maxNodes ?? options.nodes,
       onLost: (member, loss, reason) => this.#lost(member, loss, reason),
     });
   }
@@ -215,8 +229,10 @@ export class TrainingSession {
     return this.#registry.require(caller);
   }
 
+  /** To be called now and then: ends memberships that are silent, and waits no longer than it has to. */
   evictSilent(): void {
     this.#registry.evictSilent();
+    if (this.#options.elasticity) this.#form();
   }
 
   /** The checkpoint at the current step is in good hands. */
@@ -264,6 +280,14 @@ export class TrainingSession {
     const outcome = generation.outcome;
     generation.outcome = new Deferred();
     outcome.resolve();
+    this.#takeIn(generation);
+  }
+
+  /** Lets workers that have come while a generation was at work take part from the next step on. */
+  #takeIn(generation: Generation): void {
+    if (!this.#options.elasticity || this.#due.finish || this.members.size === generation.members.length) return;
+    this.#abandon(new CoordError("STALE_GENERATION", "More workers are here: the slots are dealt anew."));
+    this.#form();
   }
 
   #withStop(dues: Dues): Dues {
@@ -280,13 +304,18 @@ export class TrainingSession {
 
   #form(): void {
     if (this.#generation || this.#recovering) return;
-    const { events, plan, start } = this.#options;
+    const { elasticity, events, plan, start } = this.#options;
     const candidates = [...this.members.values()];
-    const worldSize = this.#options.worldSize - this.#finished.size;
-    if (this.#adopting && candidates.length === worldSize) this.#adoptStep(candidates);
+    const finished = this.#finished.size;
+    const worldSize = (this.#lastSize ?? this.#options.worldSize) - finished;
+    const overdue = elasticity !== undefined && this.waitingMs >= elasticity.rejoinTimeoutMs;
+    const minSize = elasticity ? Math.max(1, elasticity.minSize - finished) : worldSize;
+    if (this.#adopting && candidates.length >= (overdue ? minSize : worldSize)) this.#adoptStep(candidates);
     const formation = formGeneration({
       candidates,
       worldSize,
+      minSize,
+      overdue,
       slots: plan.slots!,
       step: this.#step,
       stateFromSeed: start.seedable && this.#step === 0,
@@ -294,7 +323,8 @@ export class TrainingSession {
     });
     switch (formation.kind) {
       case "wait":
-        events.onWaiting(formation.reason);
+        if (formation.reason !== this.#waitingReason) events.onWaiting(formation.reason);
+        this.#waitingReason = formation.reason;
         break;
       case "state-lost":
         this.#recover(formation.reason);
@@ -321,6 +351,8 @@ export class TrainingSession {
     const generation = createGeneration(this.#options.nextGeneration(), formation, this.members);
     failpoint("generation-written", this.#step, "coordinator");
     this.#generation = generation;
+    this.#lastSize = generation.members.length;
+    this.#waitingReason = "";
     this.#due = this.#withStop(this.#due);
     this.#options.events.onGeneration(generation, formation.reason);
     const { number } = generation;

@@ -1,3 +1,4 @@
+import { elasticityOf } from "./elasticity.ts";
 import type { RunConfig } from "./schema.ts";
 
 /** A host of `--hosts` or a hostfile. */
@@ -77,6 +78,23 @@ export function gpusOfNodes(config: Pick<RunConfig, "gpus" | "hosts" | "launcher
   if (config.launcher === "ssh") return hostsOf(config).map(({ gpus }) => gpus ?? config.gpus);
   return Array.from({ length: config.nodes }, () => config.gpus);
 }
+
+/** Workers of each node that may take part: of those that the run starts with, and of those that may join an elastic one. */
+export function gpusOfAllNodes(config: NodeSettings): number[] {
+  const gpus = gpusOfNodes(config);
+  const more = Math.max(0, (elasticityOf(config)?.maxNodes ?? 0) - gpus.length);
+  return [...gpus, ...Array.from({ length: more }, () => config.gpus)];
+}
+
+/** Workers of the run when as many nodes are here as may be. */
+export function mostWorkersOf(config: NodeSettings): number {
+  return gpusOfAllNodes(config).reduce((sum, gpus) => sum + gpus, 0);
+}
+
+type NodeSettings = Pick<
+  RunConfig,
+  "elastic" | "gpus" | "hosts" | "launcher" | "maxNodes" | "minNodes" | "nodes" | "rejoinTimeoutMs"
+>;
 
 /** Workers of the run. */
 export function worldSizeOf(config: Pick<RunConfig, "gpus" | "hosts" | "launcher" | "nodes">): number {

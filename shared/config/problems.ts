@@ -66,6 +66,10 @@ export function contradictions(config: RunConfig): string[] {
       found.push(`--port-range must go upwards and lie in 1024-65535, got ${quote(config.portRange)}.`);
     }
   }
+  const { maxNodes = config.nodes, minNodes = 1, nodes } = config;
+  if (minNodes > nodes || maxNodes < nodes) {
+    found.push(`--nodes ${nodes} must lie between --min-nodes ${minNodes} and --max-nodes ${maxNodes}.`);
+  }
   const secured = config.tlsCert !== undefined && config.tlsKey !== undefined;
   if (!secured && (config.tlsCert !== undefined || config.tlsKey !== undefined)) {
     found.push("--tls-cert and --tls-key must be given together.");

@@ -57,6 +57,7 @@ export function resolveConfig(input: ConfigInput): ResolvedConfig {
     ...fromEnvironment(input.environment ?? {}, problems),
     ...fromFlags(input.flags ?? {}, problems),
   ]);
+  spreadNodeRange(given);
   const values = Object.fromEntries([...given].map(([key, { value }]) => [key, value]));
   const parsed = runConfigSchema.safeParse(values);
   if (!parsed.success) problems.push(...schemaProblems(parsed.error.issues, given));
@@ -64,6 +65,20 @@ export function resolveConfig(input: ConfigInput): ResolvedConfig {
   if (problems.length > 0 || !parsed.success) throw new CoordError("CONFIG_INVALID", listProblems(problems));
   const sources = Object.fromEntries(settings.map(({ key }) => [key, given.get(key)?.source ?? "default"]));
   return { config: parsed.data, sources: sources as Record<ConfigKey, ConfigSource> };
+}
+
+/** torchrun's `--nnodes MIN:MAX`: as many nodes as may take part are started. */
+function spreadNodeRange(given: Map<ConfigKey, Given>): void {
+  const nodes = given.get("nodes");
+  const range = /^(\d{1,4}):(\d{1,4})$/.exec(String(nodes?.value));
+  if (!nodes || !range) return;
+  given.set("nodes", { ...nodes, value: Number(range[2]) });
+  for (const [key, value] of [
+    ["minNodes", range[1]],
+    ["maxNodes", range[2]],
+  ] as const) {
+    if (!given.has(key)) given.set(key, { ...nodes, value: Number(value) });
+  }
 }
 
 /** Checks the flags alone and returns the settings they name, without defaults: what `coord resume` changes. */

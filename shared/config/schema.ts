@@ -13,11 +13,25 @@ const notWeights = "must be a list of numbers above 0, such as 2,0.5";
 export const runConfigSchema = z.strictObject({
   // Launch
   nodes: positiveInt.max(1024).default(1).describe("Number of nodes."),
+  minNodes: positiveInt
+    .max(1024)
+    .optional()
+    .describe(
+      "Nodes without which training waits (default: --nodes, or 1 with --elastic). --nnodes MIN:MAX sets both.",
+    ),
+  maxNodes: positiveInt.max(1024).optional().describe("Nodes that may take part at most (default: --nodes)."),
+  elastic: z
+    .boolean()
+    .default(false)
+    .describe("Go on with the workers that are left when some do not come back, and take new ones in."),
+  rejoinTimeoutMs: count
+    .default(30_000)
+    .describe("Time that a missing worker has before an elastic run goes on without it, in milliseconds."),
   gpus: positiveInt.max(64).default(1).describe("Workers per node, one per GPU."),
   slots: positiveInt
     .max(65536)
     .optional()
-    .describe("Logical shards of a global batch (default: nodes × gpus at launch)."),
+    .describe("Logical shards of a global batch (default: the most workers that the run may have at launch)."),
   launcher: z
     .enum(["local", "ssh", "none"])
     .default("local")
@@ -54,7 +68,10 @@ export const runConfigSchema = z.strictObject({
   maxRestarts: count
     .max(1000)
     .default(3)
-    .describe("Times that the workers of a run may be started again before it fails."),
+    .describe("Times that the workers of a run may be started again within --restart-window-ms before it fails."),
+  restartWindowMs: positiveInt
+    .default(3_600_000)
+    .describe("Time after which a restart no longer counts, in milliseconds."),
   portRange: z
     .string()
     .regex(/^\d{1,5}-\d{1,5}$/, "must look like 29500-29600")

@@ -53,8 +53,8 @@ export class CoordHome {
   }
 
   /** Starts a run and returns its id. */
-  async launch(args: readonly string[]): Promise<string> {
-    const { exitCode, stderr, stdout } = await this.coord(["launch", "--detach", ...args]);
+  async launch(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const { exitCode, stderr, stdout } = await this.coord(["launch", "--detach", ...args], env);
     if (exitCode !== 0) throw new Error(`coord launch ended with ${exitCode}: ${stderr}`);
     return stdout.trim();
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { retryReference } from "../../coordinator/launch/retryRules.ts";
 import { configReference, errorReference } from "../../shared/config/reference.ts";
 import { settings } from "../../shared/config/settings.ts";
 import { errorCatalogue, exitCodes } from "../../shared/errors.ts";
@@ -19,6 +20,10 @@ describe("README.md", () => {
     for (const [code, { exitCode }] of Object.entries(errorCatalogue)) {
       expect(errorReference()).toContain(`| \`${code}\` | ${exitCode} |`);
     }
+  });
+
+  it("holds the rules of what is started again (npm run docs writes it)", () => {
+    expect(section("retry-reference")).toBe(retryReference());
   });
 
   it("names every exit code", () => {

@@ -1,7 +1,8 @@
+import { systemClock } from "../../shared/clock.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { evaluationSamples, type SamplePlan, slotPlaces } from "../../shared/dataset/plan.ts";
 import { CoordError } from "../../shared/errors.ts";
-import { type Failpoint, failpoint, faultInjected } from "../../shared/failpoint.ts";
+import { type Failpoint, failpoint, faultInjected, injectedDelayMs } from "../../shared/failpoint.ts";
 import { Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import { WorkerPhase } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
@@ -66,6 +67,8 @@ export class Trainer {
     const at = (point: Failpoint) => failpoint(point, step, client.caller.workerId);
 
     at("step-begun");
+    const delayMs = injectedDelayMs(client.caller.workerId);
+    if (delayMs > 0) await systemClock.sleep(delayMs, share.signal);
     onPhase(WorkerPhase.COMPUTING);
     const reduction = client.allReduce(step, share, engine.layout.elements);
     const uploads: Promise<void>[] = [];

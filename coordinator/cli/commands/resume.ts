@@ -16,6 +16,10 @@ import { whileInterruptible } from "../whileInterruptible.ts";
 /** Settings that may change when a run continues: where and how it runs, how long, and what it keeps and reports. */
 const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "nodes",
+  "minNodes",
+  "maxNodes",
+  "elastic",
+  "rejoinTimeoutMs",
   "gpus",
   "launcher",
   "hosts",
@@ -25,6 +29,9 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "remoteCommand",
   "env",
   "maxRestarts",
+  "restartWindowMs",
+  "hashEvery",
+  "onNan",
   "portRange",
   "masterPort",
   "listen",

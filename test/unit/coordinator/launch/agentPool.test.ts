@@ -12,6 +12,8 @@ function setUp(maxRestarts = 1) {
     runId,
     gpus: [2, 2],
     maxRestarts,
+    restartWindowMs: 3_600_000,
+    clock: { monotonicMs: () => 0 },
     firstAttempt: 3,
     environment: ({ attempt, localRank, nodeRank }) => ({ WHO: `${nodeRank}/${localRank}@${attempt}` }),
     onNode: () => {},

@@ -7,6 +7,7 @@ describe("decideRestart", () => {
   it("starts a killed worker again while the budget lasts", () => {
     expect(decideRestart(killed, { over: false, restarts: 1, maxRestarts: 3 })).toEqual({
       kind: "restart",
+      delayMs: 0,
       reason: "It was ended by SIGKILL; restart 2 of 3.",
     });
   });

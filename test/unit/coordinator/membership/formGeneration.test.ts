@@ -11,6 +11,8 @@ const worker = (nodeRank: number, localRank: number, ...heldSteps: number[]) => 
 const atStart: FormationState = {
   candidates: [worker(1, 0), worker(0, 1), worker(0, 0), worker(1, 1)],
   worldSize: 4,
+  minSize: 4,
+  overdue: false,
   slots: 4,
   step: 0,
   stateFromSeed: true,
@@ -21,6 +23,19 @@ describe("formGeneration", () => {
   it("waits, and says for how many, while workers are missing", () => {
     const formation = formGeneration({ ...atStart, candidates: atStart.candidates.slice(1) });
     expect(formation).toEqual({ kind: "wait", reason: "Waiting for workers: 3 of 4 are here." });
+  });
+
+  it("goes on without the missing ones when they have had their time and enough are left", () => {
+    const candidates = atStart.candidates.slice(2);
+    const late = { ...atStart, candidates, minSize: 2, overdue: true };
+    expect(formGeneration({ ...late, overdue: false }).kind).toBe("wait");
+    expect(formGeneration({ ...late, minSize: 3 }).kind).toBe("wait");
+    const formation = formGeneration(late);
+    expect(formation).toMatchObject({ kind: "form", reason: "The 2 workers that are left of 4 are ready at step 0." });
+    expect(formation.kind === "form" && formation.members.map(({ slots }) => slots)).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
   });
 
   it("ranks workers by node, then by place on the node, whatever the order they came in", () => {
