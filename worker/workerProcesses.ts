@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { StartWorker } from "../shared/gen/coord/v1/agent_pb.ts";
 import { type LoggedProcess, spawnLogged } from "../shared/process/spawnLogged.ts";
 import { workerLogDirectory } from "../shared/runPaths.ts";
+import { allocatorEnvironment } from "./allocatorEnvironment.ts";
 import { explainKill } from "./explainKill.ts";
 import { killEvidence, limitKills } from "./killEvidence.ts";
 
@@ -57,7 +58,7 @@ export class WorkerProcesses {
     const child = await spawnLogged({
       program: entry,
       args: [],
-      env: environment,
+      env: { ...allocatorEnvironment(process.env), ...environment },
       stdout: join(directory, "stdout.log"),
       stderr,
     });

@@ -5,6 +5,7 @@ import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { settings } from "../../shared/config/settings.ts";
 import { coordHome } from "../../shared/runPaths.ts";
 import { checkAdapter } from "../launch/checkAdapter.ts";
+import { fitBatchSize } from "../launch/checkMemory.ts";
 import { launchCommands } from "../launch/dryRun.ts";
 import { pinConfig } from "../launch/pinConfig.ts";
 import { preflight } from "../launch/preflight.ts";
@@ -23,10 +24,13 @@ export async function dryRun(given: ResolvedConfig, values: CommandValues, conte
   const { bold, dim } = createStyle(color);
   const resolved = await localSources(given, context);
   const downloaded = JSON.stringify(resolved.config) !== JSON.stringify(given.config);
-  const pinned = pinConfig(resolved.config, resolved.sources);
+  const asked = pinConfig(resolved.config, resolved.sources);
+  const pinned = await whileInterruptible(context, (signal) => fitBatchSize(asked, signal));
   await whileInterruptible(context, (signal) => preflight(pinned, signal));
   await checkAdapter(pinned);
-  const plan = await planFor(resolved, values, context);
+  const { gradientAccumulationSteps, perDeviceTrainBatchSize } = pinned;
+  const fitted = pinned === asked ? {} : { gradientAccumulationSteps, perDeviceTrainBatchSize };
+  const plan = await planFor({ ...resolved, config: { ...resolved.config, ...fitted } }, values, context);
   const places = launchCommands(pinned, resolve(coordHome(environment)));
   const lines = [
     bold("Settings"),

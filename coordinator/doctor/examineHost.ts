@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { availableParallelism, freemem, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { type EngineCheck, engineCheckSchema } from "../../shared/doctor/engineCheck.ts";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { readNulList } from "../../shared/process/procfs.ts";
+import { hostMemory } from "../plan/hostMemory.ts";
 import type { Finding } from "./finding.ts";
 import { type GpuFacts, gpuQuery, parseGpuFacts, processQuery } from "./gpuFacts.ts";
 import * as judge from "./judge.ts";
@@ -42,7 +43,7 @@ export async function examineHost(output: string): Promise<Finding[]> {
       ? gpus.map(judge.judgeGpu)
       : [{ name: "GPU", level: "ok", value: "no NVIDIA GPU; training runs on the CPU" } as const]),
     judge.judgeProcessors(availableParallelism(), processorQuota()),
-    judge.judgeMemory(memoryFacts()),
+    judge.judgeMemory(hostMemory()),
     judge.judgeSharedMemory(shared),
     ...(disk === undefined ? [] : [judge.judgeDisk(directory, disk)]),
     judge.judgeSync(directory, sync),
@@ -108,18 +109,6 @@ function processorQuota(): number | undefined {
   const quotaV1 = Number(readText("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") ?? -1);
   const periodV1 = Number(readText("/sys/fs/cgroup/cpu/cpu.cfs_period_us") ?? 0);
   return quotaV1 > 0 && periodV1 > 0 ? quotaV1 / periodV1 : undefined;
-}
-
-function memoryFacts() {
-  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(readText("/proc/meminfo") ?? "")?.[1];
-  const total = totalmem();
-  // A number beyond the host's memory is the kernel's way of saying that there is no limit.
-  const limit = process.constrainedMemory();
-  return {
-    total,
-    available: available === undefined ? freemem() : Number(available) * 1024,
-    ...(limit > 0 && limit < total ? { limit } : {}),
-  };
 }
 
 /** The soft limit of this process; its children inherit it. */

@@ -73,7 +73,7 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
     base.tensors.map(({ name }) => name),
   );
   const { config: wanted, taken } = importedConfig(pinned, sources, foreign.config, targets, trainer);
-  await preflight(wanted, signal);
+  await preflight(wanted, signal, false);
 
   const { key, maxSteps, plan } = await prepare(wanted, home, signal);
   const run = await RunDirectory.create(home, { config: wanted, output: wanted.output });

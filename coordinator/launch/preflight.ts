@@ -7,7 +7,12 @@ import { checkData } from "./checkData.ts";
 import { checkModel } from "./checkModel.ts";
 
 /** Checks that take a moment and save a start: everything that is said here would otherwise be said after minutes. */
-export async function preflight(config: RunConfig, signal = new AbortController().signal): Promise<void> {
+export async function preflight(
+  config: RunConfig,
+  signal = new AbortController().signal,
+  /** False where workers may be running already and have the memory that they need. */
+  starting = true,
+): Promise<void> {
   // Settings that were each changed by a resume may contradict those of the run.
   const [contradiction] = contradictions(config);
   if (contradiction !== undefined) throw new CoordError("CONFIG_INVALID", contradiction);
@@ -18,7 +23,11 @@ export async function preflight(config: RunConfig, signal = new AbortController(
   if (config.evalData !== undefined && config.evalSplit > 0) {
     throw new CoordError("CONFIG_INVALID", "Give either --eval-data or --eval-split, not both.");
   }
-  const checks = await Promise.allSettled([checkModel(config), checkData(config, signal), checkBucket(config)]);
+  const checks = await Promise.allSettled([
+    checkModel(config, starting, signal),
+    checkData(config, signal),
+    checkBucket(config),
+  ]);
   for (const check of checks) if (check.status === "rejected") throw check.reason;
 }
 

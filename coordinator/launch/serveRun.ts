@@ -42,7 +42,7 @@ export async function serveRun(options: {
       `--listen ${config.listen} is open to the network, and agents that something else starts cannot get certificates that are made here: give --tls-cert, --tls-key and --tls-ca, or --insecure on a network where you trust everybody.`,
     );
   }
-  await preflight(config, options.terminated);
+  await preflight(config, options.terminated, false);
   const token = await readToken(options.tokenFile);
   const directory = await RunDirectory.adopt(coordHome(), { config, output, runId, token });
   return runCoordinatorProcess({

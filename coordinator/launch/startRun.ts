@@ -16,6 +16,7 @@ import type { ResultFile, RunFile } from "../runs/runFiles.ts";
 import { runLiveness } from "../runs/runLiveness.ts";
 import { expectOwn } from "../startingPoint.ts";
 import { checkAdapter } from "./checkAdapter.ts";
+import { fitBatchSize } from "./checkMemory.ts";
 import { localConfig } from "./localConfig.ts";
 import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
@@ -51,7 +52,9 @@ export async function startRun(options: {
   const { signal } = options;
   const local = await localConfig(options.config, signal, options.onDownload);
   const listenGiven = (options.sources.listen ?? "default") !== "default";
-  const pinned = await listenForHosts(pinConfig(local, options.sources), listenGiven, signal);
+  const listening = await listenForHosts(pinConfig(local, options.sources), listenGiven, signal);
+  const pinned = await fitBatchSize(listening, signal);
+  if (pinned !== listening) options.onLine?.(fittedLine(pinned));
   await preflight(pinned, signal);
   if (pinned.launcher === "ssh") await checkHosts(pinned, signal, options.onLine);
   await checkAdapter(pinned);
@@ -70,6 +73,9 @@ export async function startRun(options: {
     throw thrown;
   }
 }
+
+const fittedLine = ({ gradientAccumulationSteps, perDeviceTrainBatchSize }: RunConfig) =>
+  `Micro-batches of ${perDeviceTrainBatchSize} fit this host's memory; ${gradientAccumulationSteps} per slot and step keep the global batch.`;
 
 /** Continues a run from its newest valid checkpoint, or from the one named. */
 export async function resumeRun(options: {

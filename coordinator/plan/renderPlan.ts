@@ -1,6 +1,7 @@
 import { formatCount, formatDuration } from "../observe/format.ts";
 import { renderTable } from "../observe/renderStatus.ts";
 import { createStyle } from "../observe/style.ts";
+import { binaryBytes } from "./binaryBytes.ts";
 import type { PlanDocument } from "./planDocument.ts";
 import type { ScaleRow } from "./scaleTable.ts";
 
@@ -53,11 +54,11 @@ function memoryRows({ limitBytes, model }: PlanDocument): Row[] {
   if (model === undefined) return [];
   const { memory } = model;
   const terms = [
-    `${bytes(memory.weights)} weights`,
-    `${bytes(memory.trainable)} adapter and gradients`,
-    `${bytes(memory.optimizer)} optimizer`,
-    `${bytes(memory.activations)} activations`,
-    `${bytes(memory.workspace)} workspace`,
+    `${binaryBytes(memory.weights)} weights`,
+    `${binaryBytes(memory.trainable)} adapter and gradients`,
+    `${binaryBytes(memory.optimizer)} optimizer`,
+    `${binaryBytes(memory.activations)} activations`,
+    `${binaryBytes(memory.workspace)} workspace`,
   ];
   const rows: Row[] = [
     [
@@ -66,7 +67,7 @@ function memoryRows({ limitBytes, model }: PlanDocument): Row[] {
     ],
     [
       "memory",
-      `${bytes(memory.total)} per worker at micro-batch ${memory.batch} × ${model.sequence} tokens${fits(memory.total, limitBytes)}`,
+      `${binaryBytes(memory.total)} per worker at micro-batch ${memory.batch} × ${model.sequence} tokens${fits(memory.total, limitBytes)}`,
     ],
     ["", terms.join(" + ")],
   ];
@@ -75,8 +76,8 @@ function memoryRows({ limitBytes, model }: PlanDocument): Row[] {
     rows.push([
       "largest",
       largest === undefined
-        ? `not even a micro-batch of 1 fits ${bytes(limitBytes)}`
-        : `micro-batch ${largest.batch} fits ${bytes(limitBytes)}: ${bytes(largest.total)}`,
+        ? `not even a micro-batch of 1 fits ${binaryBytes(limitBytes)}`
+        : `micro-batch ${largest.batch} fits ${binaryBytes(limitBytes)}: ${binaryBytes(largest.total)}`,
     ]);
   }
   return rows;
@@ -84,7 +85,7 @@ function memoryRows({ limitBytes, model }: PlanDocument): Row[] {
 
 function fits(total: number, limit: number | undefined): string {
   if (limit === undefined) return "";
-  return total <= limit ? `, fits ${bytes(limit)}` : `, does not fit ${bytes(limit)}`;
+  return total <= limit ? `, fits ${binaryBytes(limit)}` : `, does not fit ${binaryBytes(limit)}`;
 }
 
 function trafficRows({ networkGbps, plan }: PlanDocument): Row[] {
@@ -92,12 +93,15 @@ function trafficRows({ networkGbps, plan }: PlanDocument): Row[] {
   const rows: Row[] = [];
   if (allReduce !== undefined) {
     const wire = plan.nodes === 1 ? "on the host itself" : `${seconds(allReduce.seconds)} at ${networkGbps} Gbit/s`;
-    const traffic = `${bytes(allReduce.inBytes)} in, ${bytes(allReduce.outBytes)} out`;
+    const traffic = `${binaryBytes(allReduce.inBytes)} in, ${binaryBytes(allReduce.outBytes)} out`;
     rows.push(["all-reduce", `${traffic} per step at the coordinator: ${wire}`]);
   }
   if (checkpoints !== undefined) {
     const { bytesAtOnce, bytesEach, count, kept } = checkpoints;
-    rows.push(["checkpoints", `${count} of ${bytes(bytesEach)}, ${kept} kept; at most ${bytes(bytesAtOnce)} at once`]);
+    rows.push([
+      "checkpoints",
+      `${count} of ${binaryBytes(bytesEach)}, ${kept} kept; at most ${binaryBytes(bytesAtOnce)} at once`,
+    ]);
   }
   return rows;
 }
@@ -134,18 +138,6 @@ function scaleLines(rows: readonly ScaleRow[]): string[] {
       return cells;
     }),
   );
-}
-
-/** Binary units, as memory is sold. */
-function bytes(count: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let scaled = count;
-  let unit = 0;
-  while (scaled >= 1023.95 && unit < units.length - 1) {
-    scaled /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? Math.round(scaled) : scaled.toFixed(1)} ${units[unit]}`;
 }
 
 function seconds(value: number): string {

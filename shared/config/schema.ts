@@ -235,6 +235,12 @@ export const runConfigSchema = z.strictObject({
   perDeviceTrainBatchSize: positiveInt.default(4).describe("Samples per micro-batch."),
   perDeviceEvalBatchSize: positiveInt.default(8).describe("Samples per micro-batch of the held-out loss."),
   gradientAccumulationSteps: positiveInt.default(1).describe("Micro-batches per slot and step."),
+  autoFindBatchSize: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Where micro-batches do not fit this host's memory, take the largest that do and accumulate more of them: the global batch stays the same.",
+    ),
   gradientCheckpointing: z
     .boolean()
     .default(false)

@@ -1,10 +1,13 @@
-// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [--json] [--write] [--repetitions N]
+// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [engine-memory] [engine-memory-7b] [--json] [--write] [--repetitions N]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { measureAllReduce } from "./allReduce/allReduceBench.ts";
 import { demoCases } from "./demo.ts";
+import { type MemoryModel, measureEngineMemory } from "./engine/engineMemory.ts";
+import { memoryModels, sevenBillion } from "./engine/memoryModels.ts";
+import { renderMemory } from "./engine/renderMemory.ts";
 import { modelSize, sequenceLength, withGeneratedModel } from "./generatedModel.ts";
 import { describeMachine } from "./machine.ts";
 import { renderResults } from "./renderResults.ts";
@@ -12,17 +15,26 @@ import type { Results } from "./results.ts";
 import { measureTraining } from "./trainingBench.ts";
 
 const names = ["demo", "0.1b", "allreduce"] as const;
+/** Run when they are named, and on no page: they take gigabytes, the last one 14 of disk. */
+const onRequest = ["engine-memory", "engine-memory-7b"] as const;
 type Name = (typeof names)[number];
 
-const { repetitions, selected, json, write } = readArguments();
+const { repetitions, requested, selected, json, write } = readArguments();
 const interrupted = new AbortController();
 // Not once: execa's own handler ends the process when it finds no other listener.
 process.on("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
 
 const results = await measure(interrupted.signal);
+const memory = await measureEngineMemory(memoryModelsWanted(), interrupted.signal, progress);
 const page = renderResults(results);
 if (write) await writeFile(join(packageRoot(), "test", "bench", "RESULTS.md"), page);
-process.stdout.write(json ? `${JSON.stringify(results, undefined, 2)}\n` : page);
+const shown = memory.length === 0 ? page : `${page}\n${renderMemory(memory)}`;
+const document = memory.length === 0 ? results : { ...results, engineMemory: memory };
+process.stdout.write(json ? `${JSON.stringify(document, undefined, 2)}\n` : shown);
+
+function memoryModelsWanted(): MemoryModel[] {
+  return [...(requested("engine-memory") ? memoryModels : []), ...(requested("engine-memory-7b") ? sevenBillion : [])];
+}
 
 async function measure(signal: AbortSignal): Promise<Results> {
   const head = { date: new Date().toISOString(), machine: describeMachine() };
@@ -52,13 +64,15 @@ function readArguments() {
       repetitions: { type: "string", default: "3" },
     },
   });
-  const unknown = positionals.find((name) => !names.some((known) => known === name));
-  if (unknown !== undefined) usage(`There is no bench ${unknown}; there are ${names.join(", ")}.`);
+  const all = [...names, ...onRequest];
+  const unknown = positionals.find((name) => !all.some((known) => known === name));
+  if (unknown !== undefined) usage(`There is no bench ${unknown}; there are ${all.join(", ")}.`);
+  const requested = (name: (typeof onRequest)[number]) => positionals.includes(name);
   const selected = (name: Name) => positionals.length === 0 || positionals.includes(name);
   if (values.write && !names.every(selected)) usage("--write needs all benches, so that the page stays whole.");
   const repetitions = Number(values.repetitions);
   if (!Number.isInteger(repetitions) || repetitions < 1) usage("--repetitions must be a whole number from 1.");
-  return { repetitions, selected, json: values.json, write: values.write };
+  return { repetitions, requested, selected, json: values.json, write: values.write };
 }
 
 function usage(message: string): never {

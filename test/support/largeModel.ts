@@ -1,6 +1,7 @@
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { randomKey, randomUint32 } from "../../shared/rng.ts";
+import { narrowerOf } from "../../shared/tensors/dtype.ts";
 import { encodeHeader } from "../../shared/tensors/encodeHeader.ts";
 import { elementCount } from "../../shared/tensors/layout.ts";
 import { buildModel } from "../../worker/model/model.ts";
@@ -32,7 +33,7 @@ export async function writeLargeModel(
     if (held > 0 && held + tensor.bytes > shardBytes) shards.push([]);
     shards.at(-1)!.push(tensor);
   }
-  const pool = randomPool(seed);
+  const pool = encode(randomPool(seed), dtype);
   const nameOf = (shard: number) =>
     shards.length === 1 ? "model.safetensors" : `model-${shard + 1}-of-${shards.length}.safetensors`;
   for (const [index, shard] of shards.entries()) {
@@ -40,7 +41,7 @@ export async function writeLargeModel(
     try {
       await file.writeFile(encodeHeader(shard, { format: "pt" }));
       for (const { name, shape, bytes } of shard)
-        await writeTensor(file, pool, { name, shape, elements: bytes / size, size });
+        await writeTensor(file, pool, { dtype, name, shape, elements: bytes / size });
     } finally {
       await file.close();
     }
@@ -55,16 +56,18 @@ export async function writeLargeModel(
 /** Matrices small around zero, norms one, biases zero. */
 async function writeTensor(
   file: Awaited<ReturnType<typeof open>>,
-  pool: Float32Array,
-  { elements, name, shape, size }: { elements: number; name: string; shape: readonly number[]; size: number },
+  pool: Uint8Array,
+  { dtype, elements, name, shape }: { dtype: string; elements: number; name: string; shape: readonly number[] },
 ): Promise<void> {
+  if (shape.length === 1) {
+    await file.writeFile(encode(new Float32Array(elements).fill(name.endsWith("bias") ? 0 : 1), dtype));
+    return;
+  }
   const key = randomKey("large model", name);
-  const values = new Float32Array(Math.min(elements, stretch));
+  const size = pool.length / (2 * stretch);
   for (let at = 0, part = 0; at < elements; at += stretch, part++) {
-    const piece = values.subarray(0, Math.min(stretch, elements - at));
-    if (shape.length === 1) piece.fill(name.endsWith("bias") ? 0 : 1);
-    else piece.set(pool.subarray(randomUint32(key, part) % stretch).subarray(0, piece.length));
-    await file.writeFile(size === 4 ? new Uint8Array(piece.buffer, 0, piece.byteLength) : upperHalves(piece));
+    const start = size * (randomUint32(key, part) % stretch);
+    await file.writeFile(pool.subarray(start, start + size * Math.min(stretch, elements - at)));
   }
 }
 
@@ -80,8 +83,8 @@ function randomPool(seed: number): Float32Array {
   return pool;
 }
 
-/** BF16: the upper half of a float32, cut off. */
-function upperHalves(values: Float32Array): Uint8Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return new Uint8Array(Uint16Array.from(bits, (value) => value >>> 16).buffer);
+function encode(values: Float32Array, dtype: string): Uint8Array {
+  const bytes = new Uint8Array(values.length * (dtype === "F32" ? 4 : 2));
+  narrowerOf(dtype)?.(values, bytes);
+  return bytes;
 }

@@ -51,6 +51,7 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
   const frozen = [...parameters].filter(([name]) => !isTrained(name, trainable));
   const layout = layOut(learned.map(([name, { shape }]) => ({ name, shape: known(shape) })));
   const start = trainable.kind === "lora" ? trainable.initLoraWeights : undefined;
+  let pieces: CutModel | undefined;
   return {
     vocabularySize: description.vocabularySize,
     inverseFrequencies: description.inverseFrequencies,
@@ -63,7 +64,10 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
     dropout,
     masks,
     linearWeights,
-    cut: () => cutModel(description, trainable),
+    cut: () => {
+      pieces ??= cutModel(description, trainable);
+      return pieces;
+    },
     initialParameters: (seed) => initialParameters(layout, seed, start),
   };
 }

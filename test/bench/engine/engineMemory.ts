@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { allocatorEnvironment } from "../../../worker/allocatorEnvironment.ts";
 import { writeLargeModel } from "../../support/largeModel.ts";
 import type { MeasuredMemory, MemoryCase } from "./memoryCase.ts";
 
@@ -49,6 +50,7 @@ async function measure(modelDirectory: string, wanted: MemoryCase, signal: Abort
   const { stdout } = await execa(process.execPath, [entry, JSON.stringify({ ...wanted, modelDirectory })], {
     cancelSignal: signal,
     stderr: "inherit",
+    env: allocatorEnvironment(process.env),
   });
   return JSON.parse(stdout) as MeasuredMemory;
 }
