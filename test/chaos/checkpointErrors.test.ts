@@ -2,11 +2,11 @@ import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { FileSystem } from "../../../../shared/checkpoint/fileSystem.ts";
-import { LocalCheckpointStore } from "../../../../shared/checkpoint/localStore.ts";
-import type { CheckpointContents } from "../../../../shared/checkpoint/types.ts";
-import { checkpointContents } from "../../../support/checkpointContents.ts";
-import { type Fault, FaultyFileSystem } from "../../../support/faultyFileSystem.ts";
+import type { FileSystem } from "../../shared/checkpoint/fileSystem.ts";
+import { LocalCheckpointStore } from "../../shared/checkpoint/localStore.ts";
+import type { CheckpointContents } from "../../shared/checkpoint/types.ts";
+import { checkpointContents } from "../support/checkpointContents.ts";
+import { type Fault, FaultyFileSystem } from "../support/faultyFileSystem.ts";
 
 const templates = new Set<string>();
 let root: string;
@@ -73,58 +73,55 @@ async function expectSurvival(scenario: Scenario, acknowledged: boolean, at: str
 
 describe.each(Object.entries(scenarios))("LocalCheckpointStore, %s", (_, scenario) => {
   const crashes: Fault[] = [{ kind: "crash" }, { kind: "powerLoss" }];
-  it.each(crashes)(
-    "loses nothing to a $kind at any operation, and the next save cleans up",
-    async (fault) => {
-      const operations = await operationsOf(scenario);
-      expect(operations.length).toBeGreaterThan(20);
-      for (const [at, operation] of operations.entries()) {
-        await prepare(scenario);
-        const fs = new FaultyFileSystem(at, fault);
-        const acknowledged = await storeOf(scenario, fs)
-          .save(scenario.next)
-          .then(
-            () => true,
-            () => false,
-          );
-        expect(fs.fired, operation).toBe(1);
-        await expectSurvival(scenario, acknowledged, `${at} ${operation}`);
-        const repeated = await storeOf(scenario, new FaultyFileSystem()).save(scenario.next);
-        expect((await new LocalCheckpointStore(directory).newestValid())?.checkpoint.state).toEqual(
-          scenario.next.state,
-        );
-        const left = (await readdir(directory)).filter((name) => name.startsWith("."));
-        expect(left, `${at} ${operation}`).toEqual([]);
-        expect(repeated.name).toBe(`checkpoint-${scenario.next.state.step}`);
-      }
-    },
-    60_000,
-  );
-
-  it("leaves nothing half-written after an error at any operation", async () => {
+  it.each(crashes)("loses nothing to a $kind at any operation, and the next save cleans up", async (fault) => {
     const operations = await operationsOf(scenario);
+    expect(operations.length).toBeGreaterThan(20);
     for (const [at, operation] of operations.entries()) {
       await prepare(scenario);
-      const code = ["ENOSPC", "EIO", "EACCES", "EROFS"][at % 4]!;
-      const fs = new FaultyFileSystem(at, { kind: "error", code });
-      const warnings: string[] = [];
-      const outcome = await storeOf(scenario, fs, warnings)
+      const fs = new FaultyFileSystem(at, fault);
+      const acknowledged = await storeOf(scenario, fs)
         .save(scenario.next)
-        .catch((thrown: unknown) => thrown);
+        .then(
+          () => true,
+          () => false,
+        );
       expect(fs.fired, operation).toBe(1);
-      const failed = outcome instanceof Error;
-      if (failed) {
-        expect(outcome, operation).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining(code) });
-        expect((outcome as Error).message).toContain(directory);
-      } else {
-        // Only what comes after the acknowledgement may go wrong without failing the save.
-        expect(warnings.join(), operation).toContain(code);
-      }
-      await expectSurvival(scenario, !failed, `${at} ${operation}`);
-      const half = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith(".tmp-"));
-      expect(half, operation).toEqual([]);
+      await expectSurvival(scenario, acknowledged, `${at} ${operation}`);
+      const repeated = await storeOf(scenario, new FaultyFileSystem()).save(scenario.next);
+      expect((await new LocalCheckpointStore(directory).newestValid())?.checkpoint.state).toEqual(scenario.next.state);
+      const left = (await readdir(directory)).filter((name) => name.startsWith("."));
+      expect(left, `${at} ${operation}`).toEqual([]);
+      expect(repeated.name).toBe(`checkpoint-${scenario.next.state.step}`);
     }
-  }, 60_000);
+  });
+
+  it.each(["ENOSPC", "EIO", "EDQUOT", "EROFS", "ESTALE"])(
+    "leaves nothing half-written after %s at any operation, and names path and bytes",
+    async (code) => {
+      const operations = await operationsOf(scenario);
+      for (const [at, operation] of operations.entries()) {
+        await prepare(scenario);
+        const fs = new FaultyFileSystem(at, { kind: "error", code });
+        const warnings: string[] = [];
+        const outcome = await storeOf(scenario, fs, warnings)
+          .save(scenario.next)
+          .catch((thrown: unknown) => thrown);
+        expect(fs.fired, operation).toBe(1);
+        const failed = outcome instanceof Error;
+        if (failed) {
+          expect(outcome, operation).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining(code) });
+          expect((outcome as Error).message, operation).toContain(directory);
+          expect((outcome as Error).message, operation).toMatch(/\(\d+ bytes\): /);
+        } else {
+          // Only what comes after the acknowledgement may go wrong without failing the save.
+          expect(warnings.join(), operation).toContain(code);
+        }
+        await expectSurvival(scenario, !failed, `${at} ${operation}`);
+        const half = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith(".tmp-"));
+        expect(half, operation).toEqual([]);
+      }
+    },
+  );
 });
 
 describe("LocalCheckpointStore's order of operations", () => {
