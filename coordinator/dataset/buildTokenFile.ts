@@ -1,11 +1,11 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import type { TokenFileHeader } from "../../shared/dataset/tokenFileFormat.ts";
-import { TokenFileWriter } from "../../shared/dataset/tokenFileWriter.ts";
+import { type RowCounts, TokenFileWriter } from "../../shared/dataset/tokenFileWriter.ts";
 import type { TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { type DatasetReport, ReportCounter, writeReport } from "./datasetReport.ts";
 import { encodeRows } from "./encodeRows.ts";
-import { createEncoder, type Encoder, type EncoderSetup } from "./encoder.ts";
+import { createEncoder, type Encoder, type EncoderSetup, encoderSetup } from "./encoder.ts";
 import { type DataFile, expectUnchanged } from "./fingerprint.ts";
 import { holdOut, samplesNeeded } from "./holdOut.ts";
 import { readConversations } from "./readConversations.ts";
@@ -33,8 +33,8 @@ export interface BuildOptions {
 
 /** Reads, tokenizes and saves a data set; its report is written before it. Throws as prepareDataset does. */
 export async function buildTokenFile(job: BuildOptions): Promise<{ header: TokenFileHeader; report: DatasetReport }> {
-  const { chatTemplate, maxEvalSamples, maxLength, maxTrainSamples, seed, skipBadRows, trainOnInputs } = job.config;
-  const setup = { files: job.files, chatTemplate, maxLength, trainOnInputs, skipBadRows };
+  const { maxEvalSamples, maxTrainSamples, seed } = job.config;
+  const setup = encoderSetup(job.config, job.files);
   const encoder = createEncoder(setup);
   const writer = await TokenFileWriter.create(job.path, encoder.width);
   const building: Building = {
@@ -42,7 +42,7 @@ export async function buildTokenFile(job: BuildOptions): Promise<{ header: Token
     setup,
     encoder,
     writer,
-    counts: { rows: 0, truncated: 0, unlabelled: 0, cut: 0 },
+    counts: { rows: 0, truncated: 0, cutTokens: 0, tooLong: 0, unlabelled: 0, cut: 0 },
     parts: [],
     counter: new ReportCounter(),
   };
@@ -71,7 +71,7 @@ interface Building {
   readonly setup: EncoderSetup;
   readonly encoder: Encoder;
   readonly writer: TokenFileWriter;
-  readonly counts: { rows: number; truncated: number; unlabelled: number; cut: number };
+  readonly counts: { -readonly [Name in keyof RowCounts]: RowCounts[Name] };
   /** Samples of each file so far. */
   readonly parts: number[];
   readonly counter: ReportCounter;
@@ -104,7 +104,7 @@ async function appendFiles(building: Building, files: readonly DataFile[], limit
     "DATA_INVALID",
     rows === 0
       ? `${what} has no rows.`
-      : `${what} has nothing to learn: of ${rows} rows, ${bad > 0 ? `${bad} cannot be read (the first: ${building.counter.firstProblem}), ` : ""}${counts.unlabelled - start.unlabelled} have no answer and ${counts.cut - start.cut} have theirs beyond --max-length ${job.config.maxLength} tokens.`,
+      : `${what} has nothing to learn: of ${rows} rows, ${bad > 0 ? `${bad} cannot be read (the first: ${building.counter.firstProblem}), ` : ""}${counts.unlabelled - start.unlabelled} have no answer and ${counts.cut - start.cut + counts.tooLong - start.tooLong} have theirs beyond --max-length ${job.config.maxLength} tokens.`,
   );
 }
 
@@ -124,7 +124,8 @@ async function appendFile(building: Building, file: DataFile, limit: number, onP
         counts[outcome]++;
         continue;
       }
-      if (outcome.truncated) counts.truncated++;
+      if (outcome.cutTokens > 0) counts.truncated++;
+      counts.cutTokens += outcome.cutTokens;
       await writer.append(outcome.ids, outcome.mask);
       if (writer.samples === wanted) break;
     }

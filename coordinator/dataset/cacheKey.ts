@@ -29,6 +29,8 @@ export interface TokenFileInputs {
   readonly maxEvalSamples: number | undefined;
   readonly chatTemplate: string;
   readonly maxLength: number;
+  readonly longSamples: string;
+  readonly truncationSide: string;
   readonly trainOnInputs: boolean;
   /** Fraction and seed of the hold-out; absent without one. */
   readonly holdOut: { readonly fraction: number; readonly seed: number } | undefined;

@@ -1,17 +1,24 @@
+import type { RunConfig } from "../../shared/config/schema.ts";
 import { compileChatTemplate, findChatTemplate } from "../../shared/dataset/chatTemplate.ts";
 import type { Conversation } from "../../shared/dataset/conversation.ts";
 import { type Dropped, type EncodedSample, encodeSample } from "../../shared/dataset/encodeSample.ts";
 import { createTokenizer, type TokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { CoordError } from "../../shared/errors.ts";
 
+/** The settings that encoding depends on; `skipBadRows` answers a row on which the template fails with the reason. */
+type EncoderSettings = Pick<
+  RunConfig,
+  "chatTemplate" | "maxLength" | "longSamples" | "truncationSide" | "trainOnInputs" | "skipBadRows"
+>;
+
 /** All that turning rows into tokens depends on; it can be sent to a thread. */
-export interface EncoderSetup {
+export interface EncoderSetup extends EncoderSettings {
   readonly files: TokenizerFiles;
-  readonly chatTemplate: string;
-  readonly maxLength: number;
-  readonly trainOnInputs: boolean;
-  /** True to answer a row on which the template fails with the reason, instead of throwing it. */
-  readonly skipBadRows: boolean;
+}
+
+export function encoderSetup(config: EncoderSettings, files: TokenizerFiles): EncoderSetup {
+  const { chatTemplate, longSamples, maxLength, skipBadRows, trainOnInputs, truncationSide } = config;
+  return { chatTemplate, longSamples, maxLength, skipBadRows, trainOnInputs, truncationSide, files };
 }
 
 /** A row that has been read, or why it cannot be; `where` is "FILE, line N" for messages. */
@@ -41,6 +48,8 @@ export function createEncoder(setup: EncoderSetup): Encoder {
     render: source === undefined ? undefined : compileChatTemplate(source, tokenizer),
     templateOrigin: source?.origin ?? "",
     maxLength: setup.maxLength,
+    longSamples: setup.longSamples,
+    truncationSide: setup.truncationSide,
     trainOnInputs: setup.trainOnInputs,
   };
   const encode = (row: EncoderInput): Outcome =>

@@ -43,7 +43,7 @@ export interface PreparedDataset {
 }
 
 export interface DatasetSummary extends TokenCounts, DatasetReport {
-  /** Rows that gave no sample: nothing to learn, or all of it cut away. */
+  /** Rows that gave no sample: nothing to learn, all of it cut away, or too long. */
   readonly dropped: number;
   /** Tokens of all samples. */
   readonly tokens: number;
@@ -106,6 +106,8 @@ async function identify(options: PrepareOptions) {
     maxEvalSamples: config.maxEvalSamples,
     chatTemplate: config.chatTemplate,
     maxLength: config.maxLength,
+    longSamples: config.longSamples,
+    truncationSide: config.truncationSide,
     trainOnInputs: config.trainOnInputs,
     holdOut: split > 0 ? { fraction: split, seed: config.seed } : undefined,
   });
@@ -189,7 +191,7 @@ function summarize(counts: TokenCounts, report: DatasetReport): DatasetSummary {
   return {
     ...counts,
     ...report,
-    dropped: counts.unlabelled + counts.cut,
+    dropped: counts.unlabelled + counts.cut + counts.tooLong,
     tokens: counts.trainTokens + counts.evaluationTokens,
   };
 }

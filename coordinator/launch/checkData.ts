@@ -1,7 +1,7 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { CoordError } from "../../shared/errors.ts";
-import { createEncoder, type Encoder } from "../dataset/encoder.ts";
+import { createEncoder, type Encoder, encoderSetup } from "../dataset/encoder.ts";
 import { readConversations } from "../dataset/readConversations.ts";
 import { inspectDataFile } from "../dataset/reading/dataFile.ts";
 import { findDataFiles } from "../dataset/reading/findDataFiles.ts";
@@ -15,12 +15,12 @@ const rowsRead = 200;
  * TEMPLATE_INVALID or MODEL_INVALID.
  */
 export async function checkData(config: RunConfig, signal: AbortSignal): Promise<void> {
-  const { chatTemplate, data, evalData, maxLength, skipBadRows, trainOnInputs } = config;
+  const { data, evalData } = config;
   const files = await findDataFiles(data!, "--data");
   const evalFiles = evalData === undefined ? [] : await findDataFiles(evalData, "--eval-data");
   for (const path of [...files, ...evalFiles]) await inspectDataFile(path);
   const tokenizer = await readTokenizerFiles(config.model!);
-  const encoder = createEncoder({ files: tokenizer, chatTemplate, maxLength, skipBadRows, trainOnInputs });
+  const encoder = createEncoder(encoderSetup(config, tokenizer));
   await readFirstRows(files, config, encoder, config.maxTrainSamples, signal);
   if (evalFiles.length > 0) await readFirstRows(evalFiles, config, encoder, config.maxEvalSamples, signal);
 }

@@ -2,7 +2,7 @@ import type { RunConfig } from "../../shared/config/schema.ts";
 import { openTokenFile } from "../../shared/dataset/tokenFile.ts";
 import { readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { randomKey } from "../../shared/rng.ts";
-import { createEncoder, type EncoderInput } from "../dataset/encoder.ts";
+import { createEncoder, type EncoderInput, encoderSetup } from "../dataset/encoder.ts";
 import { holdOut } from "../dataset/holdOut.ts";
 import { findPrepared } from "../dataset/prepareDataset.ts";
 import { readConversations } from "../dataset/readConversations.ts";
@@ -78,9 +78,8 @@ async function sampleRows(
     for await (const row of readConversations(file, config, signal)) reservoir.offer(row);
     weighted += weight * (reservoir.seen - before);
   }
-  const { chatTemplate, maxLength, skipBadRows, trainOnInputs } = config;
   const files = await readTokenizerFiles(config.model!);
-  const encoder = createEncoder({ files, chatTemplate, maxLength, trainOnInputs, skipBadRows });
+  const encoder = createEncoder(encoderSetup(config, files));
   const outcomes = reservoir.items.map((row) => encoder.encode(row));
   const lengths = outcomes.flatMap((outcome) =>
     typeof outcome === "object" && "ids" in outcome ? [outcome.ids.length] : [],

@@ -189,7 +189,18 @@ export const runConfigSchema = z.strictObject({
   maxTrainSamples: positiveInt.optional().describe("Samples to train on at most, the first ones (default: all)."),
   maxEvalSamples: positiveInt.optional().describe("Samples to hold out at most (default: all)."),
   chatTemplate: z.string().default("auto").describe("Named chat template, or auto for the tokenizer's own."),
-  maxLength: positiveInt.max(1_048_576).default(512).describe("Tokens per sample; longer ones are cut."),
+  maxLength: positiveInt
+    .max(1_048_576)
+    .default(512)
+    .describe("Tokens per sample; --long-samples says what becomes of longer ones."),
+  longSamples: z
+    .enum(["truncate", "drop", "error"])
+    .default("truncate")
+    .describe("What becomes of samples of more than --max-length tokens; what is cut or dropped is counted."),
+  truncationSide: z
+    .enum(["right", "left"])
+    .default("right")
+    .describe("Where samples are cut: their end, or their beginning."),
   packing: z
     .boolean()
     .default(false)

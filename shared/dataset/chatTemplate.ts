@@ -1,7 +1,7 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { nearestName } from "../config/nearestName.ts";
 import { CoordError } from "../errors.ts";
-import type { Message } from "./conversation.ts";
+import { asWritten, callsTools, type Message } from "./conversation.ts";
 import { field, isRow } from "./formats/rowFormat.ts";
 import { namedTemplates } from "./templates/namedTemplates.ts";
 import type { TextTokenizer, TokenizerFiles } from "./tokenizer.ts";
@@ -47,7 +47,11 @@ export function findChatTemplate(
 }
 
 /** Renders messages; `addGenerationPrompt` ends the text where the assistant would begin to speak. */
-export type RenderChat = (messages: readonly Message[], addGenerationPrompt: boolean) => string;
+export type RenderChat = (
+  messages: readonly Message[],
+  addGenerationPrompt: boolean,
+  tools?: readonly unknown[],
+) => string;
 
 /** Compiles a template. Throws TEMPLATE_INVALID; rendering throws whatever the template raises, to be given a place. */
 export function compileChatTemplate(source: TemplateSource, tokenizer: TextTokenizer): RenderChat {
@@ -60,10 +64,18 @@ export function compileChatTemplate(source: TemplateSource, tokenizer: TextToken
     });
   }
   const tokens = source.named ? namedTokens(tokenizer) : tokenizer.specialTokens;
-  return (messages, addGenerationPrompt) => {
-    const environment = new Environment();
-    for (const [name, value] of Object.entries({ ...globals, ...tokens })) environment.set(name, value);
-    environment.set("messages", messages);
+  const shared = new Environment();
+  for (const [name, value] of Object.entries({ ...globals, ...tokens })) shared.set(name, value);
+  return (messages, addGenerationPrompt, tools) => {
+    if (!/\btool_calls\b/.test(source.text) && messages.some(callsTools)) {
+      throw new Error("it does not write calls of tools, which the row has; choose one that does");
+    }
+    if (tools && !/\btools\b/.test(source.text)) {
+      throw new Error("it does not write descriptions of tools, which the row has; choose one that does");
+    }
+    const environment = new Environment(shared);
+    if (tools) environment.set("tools", tools);
+    environment.set("messages", messages.map(asWritten));
     environment.set("add_generation_prompt", addGenerationPrompt);
     const result: unknown = new Interpreter(environment).run(template.parsed).value;
     return String(result);

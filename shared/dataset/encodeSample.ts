@@ -1,7 +1,7 @@
 import { CoordError } from "../errors.ts";
 import { alignTokens } from "./alignTokens.ts";
 import type { RenderChat } from "./chatTemplate.ts";
-import type { Conversation, Message } from "./conversation.ts";
+import { type Conversation, callsTools, type Dialogue, type Message } from "./conversation.ts";
 import { locateAnswer } from "./locateAnswer.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
@@ -9,27 +9,36 @@ import type { TextTokenizer } from "./tokenizer.ts";
 export interface EncodedSample {
   readonly ids: Uint32Array;
   readonly mask: Uint8Array;
-  /** True when tokens beyond `maxLength` were cut. */
-  readonly truncated: boolean;
+  /** Tokens that were cut away. */
+  readonly cutTokens: number;
 }
 
-/** Why a conversation gives no sample: nothing to learn in it, or all of that lies beyond `maxLength`. */
-export type Dropped = "unlabelled" | "cut";
+/** Why a conversation gives no sample: nothing to learn in it, all of that was cut away, or longer than is wanted. */
+export type Dropped = "unlabelled" | "cut" | "tooLong";
 
-export interface EncodeOptions {
+/** What becomes of samples that are too long. */
+export interface LengthLimit {
+  readonly maxLength: number;
+  /** "truncate" unless given. */
+  readonly longSamples?: "truncate" | "drop" | "error";
+  /** Where they are cut; "right" unless given. */
+  readonly truncationSide?: "right" | "left";
+}
+
+export interface EncodeOptions extends LengthLimit {
   readonly tokenizer: TextTokenizer;
   /** Absent where the tokenizer has no chat template; plain text needs none. */
   readonly render: RenderChat | undefined;
   /** Where the template comes from, for messages. */
   readonly templateOrigin: string;
-  readonly maxLength: number;
   readonly trainOnInputs: boolean;
 }
 
 /**
  * Turns a conversation into tokens and label mask. A dialogue is rendered once, tokenized once as a whole, and the labels
  * are the tokens that hold at least one byte of an answer or of the end token that closes it, so the ids are those of the
- * rendered text whatever the mask. `where` is "FILE, line N". Throws TEMPLATE_INVALID.
+ * rendered text whatever the mask. `where` is "FILE, line N". Throws TEMPLATE_INVALID, and DATA_INVALID for a sample that
+ * is too long where that is an error.
  */
 export function encodeSample(
   conversation: Conversation,
@@ -39,23 +48,35 @@ export function encodeSample(
   const { ids, mask } =
     "text" in conversation
       ? encodeText(conversation.text, options.tokenizer)
-      : encodeMessages(conversation.messages, options, where);
-  return fitSample(Uint32Array.from(ids), mask, options.maxLength);
+      : encodeMessages(conversation, options, where);
+  return fitSample({ ids: Uint32Array.from(ids), mask }, options, where);
 }
 
-/** Cuts a sample to `maxLength` tokens, or says why nothing is left to learn. */
-export function fitSample(ids: Uint32Array, mask: Uint8Array, maxLength: number): EncodedSample | Dropped {
-  const kept = Math.min(ids.length, maxLength);
-  if (!hasLabel(mask, mask.length)) return "unlabelled";
-  if (!hasLabel(mask, kept)) return "cut";
+/** Cuts a sample to the length wanted, or says why there is none. Throws as encodeSample does. */
+export function fitSample(
+  { ids, mask }: Pick<EncodedSample, "ids" | "mask">,
+  { longSamples = "truncate", maxLength, truncationSide = "right" }: LengthLimit,
+  where: string,
+): EncodedSample | Dropped {
+  if (!hasLabel(mask)) return "unlabelled";
+  const cutTokens = Math.max(0, ids.length - maxLength);
+  if (cutTokens === 0) return { ids, mask, cutTokens };
+  if (longSamples === "drop") return "tooLong";
+  if (longSamples === "error") {
+    throw new CoordError(
+      "DATA_INVALID",
+      `${where}: the sample has ${ids.length} tokens, more than --max-length ${maxLength}; raise that, or choose --long-samples truncate or drop.`,
+    );
+  }
   // Copies, because a view would carry the whole sample along when it is sent.
-  return { ids: ids.slice(0, kept), mask: mask.slice(0, kept), truncated: kept < ids.length };
+  const [start, end] = truncationSide === "right" ? [0, maxLength] : [cutTokens, ids.length];
+  const kept = { ids: ids.slice(start, end), mask: mask.slice(start, end), cutTokens };
+  return hasLabel(kept.mask) ? kept : "cut";
 }
 
 /** The first token is predicted from nothing, so a label there does not count. */
-function hasLabel(mask: Uint8Array, length: number): boolean {
-  const first = mask.indexOf(1, 1);
-  return first > 0 && first < length;
+function hasLabel(mask: Uint8Array): boolean {
+  return mask.indexOf(1, 1) > 0;
 }
 
 /** The tokenizer's own special tokens around the text, and its end token where it adds none. */
@@ -67,7 +88,7 @@ function encodeText(text: string, tokenizer: TextTokenizer): { ids: number[]; ma
 }
 
 function encodeMessages(
-  messages: readonly Message[],
+  { messages, tools }: Dialogue,
   options: EncodeOptions,
   where: string,
 ): { ids: number[]; mask: Uint8Array } {
@@ -75,14 +96,14 @@ function encodeMessages(
   if (messages.length === 0 || (answers.length === 0 && !options.trainOnInputs)) {
     return { ids: [], mask: new Uint8Array(0) };
   }
-  const render = renderAt(options, where);
+  const render = renderAt(options, tools, where);
   const text = render(messages, false);
   // The template writes the special tokens, so the tokenizer adds none.
-  const { ids, tokens } = options.tokenizer.encode(text, false);
+  const { ids, tokens, ends: known } = options.tokenizer.encode(text, false);
   const mask = new Uint8Array(ids.length);
   if (options.trainOnInputs) return { ids, mask: mask.fill(1) };
 
-  const ends = alignTokens(Buffer.from(text, "utf8"), tokens.map(options.tokenizer.tokenBytes));
+  const ends = known ?? alignTokens(Buffer.from(text, "utf8"), tokens.map(options.tokenizer.tokenBytes));
   for (const index of answers) {
     const place = locateAnswer(messages, index, text, render);
     if (place === undefined) {
@@ -101,10 +122,10 @@ function encodeMessages(
 }
 
 function isAnswer(message: Message): boolean {
-  return message.role === "assistant" && message.content.trim() !== "";
+  return message.role === "assistant" && (message.content.trim() !== "" || callsTools(message));
 }
 
-function renderAt({ render, templateOrigin }: EncodeOptions, where: string): RenderChat {
+function renderAt({ render, templateOrigin }: EncodeOptions, tools: Dialogue["tools"], where: string): RenderChat {
   if (render === undefined) {
     throw new CoordError(
       "TEMPLATE_INVALID",
@@ -113,7 +134,7 @@ function renderAt({ render, templateOrigin }: EncodeOptions, where: string): Ren
   }
   return (messages, addGenerationPrompt) => {
     try {
-      return render(messages, addGenerationPrompt);
+      return render(messages, addGenerationPrompt, tools);
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
       throw new CoordError("TEMPLATE_INVALID", `${where}: ${templateOrigin} fails on this row: ${reason}.`, {

@@ -1,5 +1,5 @@
 import type { RenderChat } from "./chatTemplate.ts";
-import type { Message } from "./conversation.ts";
+import { callsTools, type Message } from "./conversation.ts";
 
 /** Where an answer stands in a rendered dialogue, in UTF-16 units. */
 export interface AnswerPlace {
@@ -30,14 +30,15 @@ export function locateAnswer(
   const through = index === messages.length - 1 ? text : render(messages.slice(0, index + 1), false);
   if (text.startsWith(through) && through.length > start) return { start, end: through.length, wordsOnly: false };
   const words = [content, content.trim()].find((one) => text.startsWith(one, start));
-  return words === undefined ? undefined : { start, end: start + words.length, wordsOnly: true };
+  // What a message says beside its words cannot be told from what the template says.
+  return !words || callsTools(messages[index]!) ? undefined : { start, end: start + words.length, wordsOnly: true };
 }
 
 function findStart(before: readonly Message[], content: string, text: string, render: RenderChat): number | undefined {
   const prompted = render(before, true);
   if (text.startsWith(prompted)) return prompted.length;
   const plain = render(before, false);
-  if (!text.startsWith(plain) || !prompted.startsWith(plain)) return undefined;
+  if (!text.startsWith(plain) || !prompted.startsWith(plain) || content.trim() === "") return undefined;
   const start = text.indexOf(content.trim(), plain.length);
   const header = text.slice(plain.length, start);
   return start >= 0 && prompted.startsWith(header, plain.length) ? start : undefined;

@@ -6,6 +6,7 @@ interface LibraryBpe {
   tokens_to_ids: Map<string, number>;
   vocab: string[];
   bpe(word: string): string[];
+  encode(words: readonly string[]): string[];
 }
 
 const { BPE: LibraryBpe } = library as unknown as { BPE: new (config: Row) => LibraryBpe };

@@ -46,6 +46,10 @@ export interface TokenCounts {
   readonly rows: number;
   /** Samples cut to the maximum length. */
   readonly truncated: number;
+  /** Tokens cut away from those. */
+  readonly cutTokens: number;
+  /** Rows dropped because they have more tokens than the maximum length. */
+  readonly tooLong: number;
   /** Rows without anything to learn. */
   readonly unlabelled: number;
   /** Rows whose labels were all beyond the maximum length. */

@@ -15,7 +15,7 @@ import {
 const flushBytes = 4 * 1024 * 1024;
 
 /** What the writer cannot count itself. */
-export type RowCounts = Pick<TokenCounts, "rows" | "truncated" | "unlabelled" | "cut">;
+export type RowCounts = Pick<TokenCounts, "rows" | "truncated" | "cutTokens" | "tooLong" | "unlabelled" | "cut">;
 
 /**
  * Writes a token file under a private name beside `path` and renames it into place when it is whole and on disk, so
@@ -104,6 +104,8 @@ export class TokenFileWriter {
       trainLabels: sum(this.#labels) - sum(pick(this.#labels)),
       rows: counts.rows,
       truncated: counts.truncated,
+      cutTokens: counts.cutTokens,
+      tooLong: counts.tooLong,
       unlabelled: counts.unlabelled,
       cut: counts.cut,
       longest: this.#lengths.reduce((longest, length) => Math.max(longest, length), 0),

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { CoordError } from "../errors.ts";
 import { readModelText } from "../tensors/modelFiles.ts";
+import { ByteLevelEncoder, byteCharacters, type LibraryPreTokenizer } from "./byteLevelEncoder.ts";
 import { field, isRow, type Row } from "./formats/rowFormat.ts";
 import { RankedBpe } from "./rankedBpe.ts";
 
@@ -64,8 +65,8 @@ export interface TextTokenizer {
   readonly largestId: number;
   /** True for ids of tokens marked special, such as `<|im_end|>` or `</s>`. */
   isSpecial(id: number): boolean;
-  /** Token ids, with each token's spelling in the vocabulary. */
-  encode(text: string, addSpecialTokens: boolean): { ids: number[]; tokens: string[] };
+  /** Token ids, with each token's spelling in the vocabulary and, where it is known, its end in the text's UTF-8 bytes. */
+  encode(text: string, addSpecialTokens: boolean): { ids: number[]; tokens: string[]; ends?: number[] };
   /** The text of tokens, special ones included; a tokenizer may put or drop a space at the beginning. */
   decode(ids: readonly number[]): string;
   /** The bytes of the text that a token stands for, undefined where its spelling does not say. */
@@ -77,7 +78,7 @@ export function createTokenizer(files: TokenizerFiles): TextTokenizer {
   const description = parseObject(files.tokenizer, join(files.directory, "tokenizer.json"));
   const config =
     files.config === undefined ? {} : parseObject(files.config, join(files.directory, "tokenizer_config.json"));
-  const tokenizer = build(description, config, files.directory);
+  const { tokenizer, quick } = build(description, config, files.directory);
   const added = [...tokenizer.get_added_tokens_decoder().values()];
   const specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
   const specialTokens = readSpecialTokens(config);
@@ -85,7 +86,9 @@ export function createTokenizer(files: TokenizerFiles): TextTokenizer {
     const spelling = specialTokens[name];
     return typeof spelling === "string" ? tokenizer.token_to_id(spelling) : undefined;
   };
-  const encode = (text: string, addSpecialTokens: boolean) => {
+  const encode = (text: string, addSpecialTokens: boolean): ReturnType<TextTokenizer["encode"]> => {
+    const quickly = addSpecialTokens ? undefined : quick?.encode(text);
+    if (quickly) return quickly;
     const { ids, tokens } = tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
     const unknown = (ids as (number | undefined)[]).indexOf(undefined);
     if (unknown >= 0) {
@@ -123,19 +126,25 @@ interface LibraryModel {
   vocab: string[];
 }
 
-function build(description: Row, config: Row, directory: string): LibraryTokenizer {
+/** The library's tokenizer, and the quicker way to encode with it where there is one. */
+function build(
+  description: Row,
+  config: Row,
+  directory: string,
+): { tokenizer: LibraryTokenizer; quick?: ByteLevelEncoder | undefined } {
   try {
     // The library insists on these keys; the format allows all but `model` to be left out.
     const defaults = { decoder: null, post_processor: null, pre_tokenizer: null, normalizer: null, added_tokens: [] };
     const model = field(description, "model");
     const ranked = isRow(model) ? RankedBpe.create(model) : undefined;
-    if (ranked === undefined) return new HuggingFaceTokenizer({ ...defaults, ...description }, config);
+    if (ranked === undefined) return { tokenizer: new HuggingFaceTokenizer({ ...defaults, ...description }, config) };
     const whole = { ...defaults, ...description, model: { ...(model as Row), merges: [] } };
-    const tokenizer: LibraryTokenizer & { model: LibraryModel } = new HuggingFaceTokenizer(whole, config);
+    const tokenizer: LibraryTokenizer & { model: LibraryModel; pre_tokenizer: LibraryPreTokenizer | null } =
+      new HuggingFaceTokenizer(whole, config);
     // The library has put the added tokens into its own model's vocabulary.
     ranked.adopt(tokenizer.model);
     tokenizer.model = ranked;
-    return tokenizer;
+    return { tokenizer, quick: ByteLevelEncoder.create(description, config, tokenizer, ranked) };
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     throw new CoordError("MODEL_INVALID", `The tokenizer.json in ${directory} cannot be used: ${reason}.`, {
@@ -204,12 +213,4 @@ function byteLevelBytes(token: string): Buffer | undefined {
   return bytes;
 }
 
-/** GPT-2's `bytes_to_unicode`: printable bytes stand for themselves, the others for U+0100 and up, in order. */
-const byteAlphabet: ReadonlyMap<string, number> = (() => {
-  const printable = (byte: number) =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
-  const alphabet = new Map<string, number>();
-  let next = 0x100;
-  for (let byte = 0; byte < 256; byte++) alphabet.set(String.fromCharCode(printable(byte) ? byte : next++), byte);
-  return alphabet;
-})();
+const byteAlphabet: ReadonlyMap<string, number> = new Map(byteCharacters.map((character, byte) => [character, byte]));

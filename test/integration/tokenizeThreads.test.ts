@@ -42,6 +42,8 @@ describe.skipIf(!existsSync(join(compiled, "encodeThread.js")))(
       chatTemplate: "auto",
       maxLength: 300,
       trainOnInputs: false,
+      longSamples: "truncate" as const,
+      truncationSide: "right" as const,
       skipBadRows: false,
     };
 

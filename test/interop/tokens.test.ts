@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileChatTemplate, findChatTemplate } from "../../shared/dataset/chatTemplate.ts";
 import type { Message } from "../../shared/dataset/conversation.ts";
 import { encodeSample } from "../../shared/dataset/encodeSample.ts";
+import { readRow } from "../../shared/dataset/formats/readRow.ts";
 import { namedTemplates } from "../../shared/dataset/templates/namedTemplates.ts";
 import { createTokenizer, readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 
@@ -20,6 +22,10 @@ const available = (() => {
   }
 })();
 
+/** The medical dialogues take part where they are. */
+const sharedData = process.env["COORD_SHARED_DATA"] ?? "../shared/data";
+const medicalFiles = ["medical_huatuo_1k.jsonl", "medical_sharegpt_1k.jsonl"];
+
 const demoModel = "deploy/demo/model";
 
 interface Expected {
@@ -27,6 +33,12 @@ interface Expected {
   readonly ids: readonly number[];
   readonly mask: readonly number[];
   readonly plain: readonly number[];
+}
+
+/** Numbers of thousands of dialogues: compared without the library, which takes its time, unless they differ. */
+function expectSame(actual: ArrayLike<number>, expected: readonly number[], what: string): void {
+  const same = actual.length === expected.length && expected.every((value, index) => value === actual[index]);
+  if (!same) expect(Array.from(actual), what).toEqual(expected);
 }
 
 describe.skipIf(!available)(`Python's transformers (skipped where ${python} has none)`, () => {
@@ -40,14 +52,16 @@ describe.skipIf(!available)(`Python's transformers (skipped where ${python} has 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), "coord-tokens-"));
     await writeFile(join(directory, "named.json"), JSON.stringify(Object.fromEntries(namedTemplates)));
-    execFileSync(python, ["test/interop/tokens_reference.py", demoModel, "deploy/demo/data.jsonl", directory], {
+    const medical = existsSync(sharedData) ? medicalFiles.map((name) => join(sharedData, name)) : [];
+    const wanted = [demoModel, "deploy/demo/data.jsonl", directory, ...medical];
+    execFileSync(python, ["test/interop/tokens_reference.py", ...wanted], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { ...process.env, HF_HUB_OFFLINE: "1" },
     });
     const read = async (name: string) => JSON.parse(await readFile(join(directory, name), "utf8"));
     [conversations, expected] = [await read("conversations.json"), await read("expected.json")];
     [some, expectedNamed] = [await read("some.json"), await read("expected_named.json")];
-  });
+  }, 600_000);
   afterAll(() => rm(directory, { recursive: true }));
 
   it.each(["demo", "qwen", "llama3", "llama2", "mistral", "unigram"])(
@@ -57,15 +71,15 @@ describe.skipIf(!available)(`Python's transformers (skipped where ${python} has 
       const tokenizer = createTokenizer(files);
       const render = compileChatTemplate(findChatTemplate("auto", files, tokenizer)!, tokenizer);
       const options = { tokenizer, render, templateOrigin: name, maxLength: 1e6, trainOnInputs: false };
-      expect(conversations.length).toBeGreaterThan(400);
+      expect(conversations.length).toBeGreaterThan(existsSync(sharedData) ? 2400 : 400);
       for (const [index, messages] of conversations.entries()) {
         const { text, ids, mask, plain } = expected[name]![index]!;
         expect(render(messages, false)).toBe(text);
         const sample = encodeSample({ messages }, options, `dialogue ${index}`);
         if (typeof sample === "string") throw new Error(`dialogue ${index} was dropped: ${sample}`);
-        expect([...sample.ids], `ids of dialogue ${index}`).toEqual(ids);
-        expect([...sample.mask], `mask of dialogue ${index}`).toEqual(mask);
-        expect(tokenizer.encode(messages.at(-1)!.content, true).ids, `plain text ${index}`).toEqual(plain);
+        expectSame(sample.ids, ids, `ids of dialogue ${index}`);
+        expectSame(sample.mask, mask, `mask of dialogue ${index}`);
+        expectSame(tokenizer.encode(messages.at(-1)!.content, true).ids, plain, `plain text ${index}`);
       }
     },
   );
@@ -83,11 +97,36 @@ describe.skipIf(!available)(`Python's transformers (skipped where ${python} has 
           const sample = encodeSample({ messages }, options, place);
           if (typeof sample === "string") throw new Error(`${place} was dropped: ${sample}`);
           expect(render(messages, false), place).toBe(all[index]!.text);
-          expect([...sample.ids], `ids of ${place}`).toEqual(all[index]!.ids);
+          expectSame(sample.ids, all[index]!.ids, `ids of ${place}`);
           // An unknown token swallows characters on both sides of a border, and only Python knows how many.
           const unknown = tokenizer.specialTokens["unk_token"] === "<unk>" && sample.ids.includes(0);
-          if (!unknown) expect([...sample.mask], `mask of ${place}`).toEqual(all[index]!.mask);
+          if (!unknown) expectSame(sample.mask, all[index]!.mask, `mask of ${place}`);
         }
+      }
+    },
+  );
+
+  it.each(["qwen", "llama3"])(
+    "renders, tokenizes and masks OpenAI rows with tools and calls of them alike by a template like that of %s",
+    async (name) => {
+      const [tools, expectedTools] = await Promise.all(
+        ["tools.json", "expected_tools.json"].map(async (one) =>
+          JSON.parse(await readFile(join(directory, one), "utf8")),
+        ),
+      );
+      const files = await readTokenizerFiles(join(directory, name));
+      const tokenizer = createTokenizer(files);
+      const source = { origin: name, text: tools.templates[name] as string, named: false };
+      const render = compileChatTemplate(source, tokenizer);
+      const options = { tokenizer, render, templateOrigin: name, maxLength: 1e6, trainOnInputs: false };
+      for (const [index, row] of tools.rows.entries()) {
+        const { conversation } = readRow(row, "auto", `row ${index}`);
+        if ("text" in conversation) throw new Error("tools.json has dialogues only");
+        expect(render(conversation.messages, false, conversation.tools)).toBe(expectedTools[name][index].text);
+        const sample = encodeSample(conversation, options, `row ${index}`);
+        if (typeof sample === "string") throw new Error(`row ${index} was dropped: ${sample}`);
+        expect([...sample.ids], `ids of row ${index}`).toEqual(expectedTools[name][index].ids);
+        expect([...sample.mask], `mask of row ${index}`).toEqual(expectedTools[name][index].mask);
       }
     },
   );

@@ -1,6 +1,6 @@
 """Makes tokenizers of the common families and writes what `transformers` renders, tokenizes and would mask with each.
 
-    tokens_reference.py DEMO_MODEL DEMO_DATA OUTPUT
+    tokens_reference.py DEMO_MODEL DEMO_DATA OUTPUT [HUATUO_DATA …]
 
 writes OUTPUT/NAME/{tokenizer.json,tokenizer_config.json}, OUTPUT/conversations.json and OUTPUT/expected.json, and of the
 named templates in OUTPUT/named.json what it makes of some of the conversations, in OUTPUT/expected_named.json.
@@ -14,7 +14,7 @@ import sys
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-demo_model, demo_data, output = sys.argv[1:]
+demo_model, demo_data, output, *medical = sys.argv[1:]
 dialogues = [[turn[2:] for turn in json.loads(line)["data"]] for line in open(demo_data, encoding="utf8")]
 corpus = [turn for dialogue in dialogues for turn in dialogue] + ["The quick brown fox jumps over lazy dogs, don't they?"] * 9
 
@@ -181,10 +181,19 @@ for question, answer, *_ in dialogues[:150]:
         turns.append({"role": "user", "content": chance.choice(tricky) + chance.choice(["", question])})
         turns.append({"role": "assistant", "content": chance.choice(tricky) + chance.choice(["", answer])})
     conversations.append(system + turns)
+medical_rows = [json.loads(line) for path in medical for line in open(path, encoding="utf8")]
+for row in medical_rows:
+    if "data" in row:
+        turns = [turn[2:] for turn in row["data"]]
+    else:
+        turns = [turn["value"] for turn in row["conversations"]]
+    conversations.append([{"role": roles[at % 2], "content": turn} for at, turn in enumerate(turns)])
 
 
-def expect(tokenizer, messages):
-    render = tokenizer.apply_chat_template
+def expect(tokenizer, messages, tools=None, template=None):
+    def render(some, **options):
+        return tokenizer.apply_chat_template(some, tools=tools, chat_template=template, **options)
+
     text = render(messages, tokenize=False)
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
@@ -200,7 +209,7 @@ def expect(tokenizer, messages):
             span.pop()
         for at in span:
             mask[at] = 1
-    return {"text": text, "ids": ids, "mask": mask, "plain": tokenizer(messages[-1]["content"])["input_ids"]}
+    return {"text": text, "ids": ids, "mask": mask, "plain": tokenizer(messages[-1]["content"] or "")["input_ids"]}
 
 
 with open(f"{output}/conversations.json", "w", encoding="utf8") as file:
@@ -237,7 +246,8 @@ def expect_named(tokenizer, template, messages):
 
 with open(f"{output}/named.json", encoding="utf8") as file:
     named = json.load(file)
-some = conversations[::25] + conversations[-40:]
+made = len(conversations) - len(medical_rows)
+some = conversations[:made:25] + conversations[made - 40 : made] + conversations[made::40]
 with open(f"{output}/expected_named.json", "w", encoding="utf8") as file:
     json.dump(
         {
@@ -251,3 +261,65 @@ with open(f"{output}/expected_named.json", "w", encoding="utf8") as file:
     )
 with open(f"{output}/some.json", "w", encoding="utf8") as file:
     json.dump(some, file)
+
+# What Qwen 2.5 and Llama 3.1 do with tools, in short.
+QWEN_TOOLS = (
+    "{%- if tools %}{{- '<|im_start|>system\n' }}{%- if messages[0].role == 'system' %}{{- messages[0].content }}"
+    "{%- endif %}{{- '# Tools\n<tools>' }}{%- for tool in tools %}{{- '\n' }}{{- tool | tojson }}{%- endfor %}"
+    "{{- '\n</tools><|im_end|>\n' }}{%- endif %}{%- for message in messages %}"
+    "{%- if message.role == 'user' or (message.role == 'system' and not tools) or (message.role == 'assistant' and not message.tool_calls) %}"
+    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}"
+    "{%- elif message.role == 'assistant' %}{{- '<|im_start|>assistant' }}"
+    "{%- if message.content %}{{- '\n' + message.content }}{%- endif %}{%- for tool_call in message.tool_calls %}"
+    "{%- if tool_call.function is defined %}{%- set tool_call = tool_call.function %}{%- endif %}"
+    "{{- '\n<tool_call>\n{\"name\": \"' }}{{- tool_call.name }}{{- '\", \"arguments\": ' }}{{- tool_call.arguments | tojson }}"
+    "{{- '}\n</tool_call>' }}{%- endfor %}{{- '<|im_end|>\n' }}"
+    "{%- elif message.role == 'tool' %}{%- if loop.index0 == 0 or messages[loop.index0 - 1].role != 'tool' %}"
+    "{{- '<|im_start|>user' }}{%- endif %}{{- '\n<tool_response>\n' }}{{- message.content }}{{- '\n</tool_response>' }}"
+    "{%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '<|im_end|>\n' }}{%- endif %}"
+    "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+LLAMA_TOOLS = (
+    "{{- bos_token }}{%- if tools is not none %}{{- '<|start_header_id|>system<|end_header_id|>\n\nEnvironment: ipython\n' }}"
+    "{%- for t in tools %}{{- t | tojson(indent=4) }}{{- '\n\n' }}{%- endfor %}{{- '<|eot_id|>' }}{%- endif %}"
+    "{%- for message in messages %}{%- if 'tool_calls' in message %}{%- set tool_call = message.tool_calls[0].function %}"
+    "{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{{- '{\"name\": \"' + tool_call.name + '\", ' }}"
+    "{{- '\"parameters\": ' }}{{- tool_call.arguments | tojson }}{{- '}' }}{{- '<|eot_id|>' }}"
+    "{%- elif message.role == 'tool' %}{{- '<|start_header_id|>ipython<|end_header_id|>\n\n' }}"
+    "{{- message.content | tojson }}{{- '<|eot_id|>' }}{%- else %}"
+    "{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' }}"
+    "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
+)
+
+
+def tool(name, **properties):
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "function", "function": {"name": name, "description": f"Gives {name}: 查询。", "parameters": parameters}}
+
+
+def call(name, content=None, **arguments):
+    function = {"name": name, "arguments": arguments}
+    return {"role": "assistant", "content": content, "tool_calls": [{"id": "c1", "type": "function", "function": function}]}
+
+
+tools = [tool("weather", city={"type": "string", "enum": ["北京", "Paris <é>"]}, days={"type": "integer"}), tool("clock")]
+ask = {"role": "user", "content": "北京天气怎么样?"}
+told = {"role": "tool", "tool_call_id": "c1", "content": '{"sky": "晴", "degrees": 21.5}'}
+answer = {"role": "assistant", "content": "晴,21.5 度。"}
+tool_rows = [
+    {"messages": [ask, call("weather", city="北京", days=2), told, answer], "tools": tools},
+    {"messages": [{"role": "system", "content": "Be short."}, ask, call("weather", "", city="it's \"x\"", list=[1, None, True, 0.5])], "tools": tools},
+    {"messages": [ask, call("clock"), told, call("weather", city="Paris <é> & more"), told, answer, ask, answer], "tools": tools},
+    {"messages": [ask, answer], "tools": [tool("clock")]},
+]
+with_tools = {"qwen": QWEN_TOOLS, "llama3": LLAMA_TOOLS}
+with open(f"{output}/tools.json", "w", encoding="utf8") as file:
+    json.dump({"rows": tool_rows, "templates": with_tools}, file)
+with open(f"{output}/expected_tools.json", "w", encoding="utf8") as file:
+    json.dump(
+        {
+            name: [expect(tokenizers[name], row["messages"], row["tools"], template) for row in tool_rows]
+            for name, template in with_tools.items()
+        },
+        file,
+    )

@@ -22,6 +22,8 @@ const dataSettings: readonly ConfigKey[] = [
   "skipBadRows",
   "chatTemplate",
   "maxLength",
+  "longSamples",
+  "truncationSide",
   "trainOnInputs",
 ];
 

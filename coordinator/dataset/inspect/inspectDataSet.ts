@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import type { RunConfig } from "../../../shared/config/schema.ts";
-import type { Conversation } from "../../../shared/dataset/conversation.ts";
-import { fitSample } from "../../../shared/dataset/encodeSample.ts";
+import { type Conversation, callsTools } from "../../../shared/dataset/conversation.ts";
+import { type EncodedSample, fitSample } from "../../../shared/dataset/encodeSample.ts";
 import { tokenFileBytes } from "../../../shared/dataset/tokenFileFormat.ts";
 import { createTokenizer, readTokenizerFiles, type TextTokenizer } from "../../../shared/dataset/tokenizer.ts";
+import { CoordError } from "../../../shared/errors.ts";
 import { ReportCounter } from "../datasetReport.ts";
 import { encodeRows } from "../encodeRows.ts";
-import { createEncoder } from "../encoder.ts";
+import { createEncoder, encoderSetup, type Outcome } from "../encoder.ts";
 import { readConversations } from "../readConversations.ts";
 import { inspectDataFile } from "../reading/dataFile.ts";
 import { findDataFiles } from "../reading/findDataFiles.ts";
@@ -34,6 +35,10 @@ export interface Inspection {
   readonly cut: number;
   readonly samples: number;
   readonly truncated: number;
+  /** Tokens cut away from those. */
+  readonly cutTokens: number;
+  /** Rows dropped because they are longer than the maximum length (--long-samples drop). */
+  readonly tooLong: number;
   readonly maxLength: number;
   /** Tokens of the samples, and those that are learned, after truncation. */
   readonly tokens: number;
@@ -54,7 +59,10 @@ export interface InspectedExample {
 }
 
 /** What inspecting needs of the settings. */
-export type InspectConfig = Pick<RunConfig, "chatTemplate" | "columns" | "format" | "maxLength" | "trainOnInputs">;
+export type InspectConfig = Pick<
+  RunConfig,
+  "chatTemplate" | "columns" | "format" | "longSamples" | "maxLength" | "trainOnInputs" | "truncationSide"
+>;
 
 /** Reads and tokenizes a data set as a run would, without writing anything. Throws as data preparation does. */
 export async function inspectDataSet(
@@ -67,15 +75,15 @@ export async function inspectDataSet(
   const paths = await findDataFiles(inputs);
   const files = await readTokenizerFiles(modelDirectory);
   // Nothing is cut while encoding, so that the lengths are those before it.
-  const setup = { ...config, files, maxLength: Number.MAX_SAFE_INTEGER, skipBadRows: true };
+  const setup = encoderSetup({ ...config, maxLength: Number.MAX_SAFE_INTEGER, skipBadRows: true }, files);
   const encoder = createEncoder(setup);
   const tokenizer = createTokenizer(files);
   const counter = new ReportCounter(namedProblems);
   const seen = new Set<string>();
   const lengths: number[] = [];
   const examples: InspectedExample[] = [];
-  const figures = { rows: 0, duplicates: 0, emptyAnswers: 0, unlabelled: 0, cut: 0, samples: 0, truncated: 0 };
-  const totals = { tokens: 0, labelTokens: 0, sampleBytes: 0 };
+  const figures = { rows: 0, duplicates: 0, emptyAnswers: 0, unlabelled: 0, cut: 0, tooLong: 0, samples: 0 };
+  const totals = { truncated: 0, cutTokens: 0, tokens: 0, labelTokens: 0, sampleBytes: 0 };
   const found: Inspection["files"][number][] = [];
 
   for (const path of paths) {
@@ -104,13 +112,18 @@ export async function inspectDataSet(
           continue;
         }
         lengths.push(outcome.ids.length);
-        const sample = fitSample(outcome.ids, outcome.mask, config.maxLength);
+        const sample = cutAsRunsDo(outcome, config, row.where);
+        if (typeof sample === "object" && "problem" in sample) {
+          counter.addBadRow(sample.problem);
+          continue;
+        }
         if (typeof sample === "string") {
           figures[sample]++;
           continue;
         }
         figures.samples++;
-        if (sample.truncated) figures.truncated++;
+        if (sample.cutTokens > 0) totals.truncated++;
+        totals.cutTokens += sample.cutTokens;
         const labelTokens = sample.mask.reduce((sum, bit) => sum + bit, 0);
         totals.tokens += sample.ids.length;
         totals.labelTokens += labelTokens;
@@ -130,6 +143,8 @@ export async function inspectDataSet(
     problems,
     ...figures,
     maxLength: config.maxLength,
+    truncated: totals.truncated,
+    cutTokens: totals.cutTokens,
     tokens: totals.tokens,
     labelTokens: totals.labelTokens,
     lengths: lengthFigures(lengths, config.maxLength),
@@ -141,13 +156,25 @@ export async function inspectDataSet(
   };
 }
 
+/** Cuts a sample as a run would; that it is too long may be why a row fails. */
+function cutAsRunsDo(sample: EncodedSample, config: InspectConfig, where: string): Outcome {
+  try {
+    return fitSample(sample, config, where);
+  } catch (thrown) {
+    if (thrown instanceof CoordError && thrown.code === "DATA_INVALID") return { problem: thrown.message };
+    throw thrown;
+  }
+}
+
 function hashOf(conversation: Conversation): string {
   return createHash("sha256").update(JSON.stringify(conversation)).digest("base64").slice(0, 16);
 }
 
 function hasEmptyAnswer(conversation: Conversation): boolean {
   if ("text" in conversation) return conversation.text.trim() === "";
-  return conversation.messages.some(({ role, content }) => role === "assistant" && content.trim() === "");
+  return conversation.messages.some(
+    (message) => message.role === "assistant" && message.content.trim() === "" && !callsTools(message),
+  );
 }
 
 function piecesOf(

@@ -27,11 +27,11 @@ export function renderInspection(found: Inspection, color: boolean): string[] {
     ),
     field(
       "cut",
-      `${number(found.truncated)} at --max-length ${number(found.maxLength)}${share(found.truncated, found.samples)}`,
+      `${number(found.truncated)} at --max-length ${number(found.maxLength)}${share(found.truncated, found.samples)}, ${number(found.cutTokens)} tokens lost`,
     ),
     field(
       "dropped",
-      `${number(found.unlabelled)} without an answer, ${number(found.cut)} with nothing to learn within the length`,
+      `${number(found.unlabelled)} without an answer, ${number(found.cut)} with nothing to learn within the length, ${number(found.tooLong)} too long`,
     ),
     field("duplicates", `${number(found.duplicates)}${share(found.duplicates, found.rows)}`),
     field("empty", `${number(found.emptyAnswers)} rows with an empty answer`),

@@ -1,4 +1,4 @@
-import type { Conversation, Message } from "../conversation.ts";
+import { asWritten, type Conversation, type Message } from "../conversation.ts";
 import { type Row, RowProblem } from "./rowFormat.ts";
 
 /**
@@ -12,11 +12,16 @@ export function writeRow(conversation: Conversation, format: string): Row {
     if (format === "text") return { text: conversation.text };
     throw new RowProblem(`is plain text, which ${format} cannot hold`);
   }
-  return write(conversation.messages);
+  const { messages, tools } = conversation;
+  if (format === "openai") return { messages: messages.map(asWritten), ...(tools && { tools }) };
+  if (tools || messages.some(({ role, fields }) => role === "tool" || fields)) {
+    throw new RowProblem(`has tools, which ${format} cannot hold`);
+  }
+  return write(messages);
 }
 
-const sharegptNames = { system: "system", user: "human", assistant: "gpt" } as const;
-const huatuoPrefixes = { user: "问：", assistant: "答：" } as const;
+const sharegptNames = { tool: "tool", system: "system", user: "human", assistant: "gpt" } as const;
+const huatuoPrefixes: Partial<Record<Message["role"], string>> = { user: "问：", assistant: "答：" };
 
 const writers: ReadonlyMap<string, (messages: readonly Message[]) => Row> = new Map([
   ["huatuo", (messages) => ({ data: messages.map(huatuoTurn) })],
@@ -26,7 +31,7 @@ const writers: ReadonlyMap<string, (messages: readonly Message[]) => Row> = new 
       conversations: messages.map(({ role, content }) => ({ from: sharegptNames[role], value: content })),
     }),
   ],
-  ["openai", (messages) => ({ messages: messages.map(({ role, content }) => ({ role, content })) })],
+  ["openai", (messages) => ({ messages: messages.map(asWritten) })],
   ["alpaca", alpacaRow],
   ["prompt-completion", promptCompletionRow],
   ["swe", sweRow],

@@ -14,6 +14,8 @@ const inputs: TokenFileInputs = {
   maxEvalSamples: undefined,
   chatTemplate: "auto",
   maxLength: 512,
+  longSamples: "truncate",
+  truncationSide: "right",
   trainOnInputs: false,
   holdOut: undefined,
 };

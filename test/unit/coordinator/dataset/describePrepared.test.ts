@@ -11,6 +11,8 @@ const summary: DatasetSummary = {
   trainSize: 898,
   evaluationSize: 100,
   truncated: 237,
+  cutTokens: 9120,
+  tooLong: 0,
   unlabelled: 0,
   cut: 2,
   dropped: 2,
@@ -24,7 +26,7 @@ const summary: DatasetSummary = {
 describe("describePrepared", () => {
   it("says how many rows there were of each format, and what became of them", () => {
     expect(describePrepared(summary, 512)).toBe(
-      "1,000 rows: 1,000 huatuo; 898 samples for training, 100 held out; 237 cut at 512 tokens, 2 dropped because nothing to learn was left.",
+      "1,000 rows: 1,000 huatuo; 898 samples for training, 100 held out; 237 cut at 512 tokens (9,120 tokens lost), 2 dropped because nothing to learn was left.",
     );
   });
 

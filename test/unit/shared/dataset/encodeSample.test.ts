@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { compileChatTemplate } from "../../../../shared/dataset/chatTemplate.ts";
 import type { Conversation, Message } from "../../../../shared/dataset/conversation.ts";
-import { type EncodeOptions, encodeSample } from "../../../../shared/dataset/encodeSample.ts";
+import { type EncodeOptions, encodeSample, type LengthLimit } from "../../../../shared/dataset/encodeSample.ts";
 import { namedTemplates } from "../../../../shared/dataset/templates/namedTemplates.ts";
 import { createTokenizer, type TextTokenizer } from "../../../../shared/dataset/tokenizer.ts";
 import { byteCharacters, tinyTemplate, tinyTokenizer } from "../../../support/tinyTokenizer.ts";
@@ -13,6 +13,7 @@ interface Setting {
   readonly tokenizer?: TextTokenizer;
   readonly template?: string;
   readonly maxLength?: number;
+  readonly limit?: Partial<LengthLimit>;
   readonly trainOnInputs?: boolean;
 }
 
@@ -24,6 +25,7 @@ function encode(conversation: Conversation, setting: Setting = {}) {
     render: compileChatTemplate({ origin: "a test", text, named: false }, tokenizer),
     templateOrigin: "the template of the test",
     maxLength: setting.maxLength ?? 1000,
+    ...setting.limit,
     trainOnInputs: setting.trainOnInputs ?? false,
   };
   const outcome = encodeSample(conversation, options, "rows.jsonl, line 3");
@@ -69,7 +71,7 @@ describe("encodeSample", () => {
       labels: "答案<|im_end|>A2<|im_end|>",
       masked:
         "<s><|im_start|>user\n问题<|im_end|>\n<|im_start|>assistant\n\n<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n\n",
-      truncated: false,
+      cutTokens: 0,
     });
   });
 
@@ -110,9 +112,42 @@ describe("encodeSample", () => {
     const full = encode({ messages: [user("Q"), assistant("abcdef")] });
     const cut = encode({ messages: [user("Q"), assistant("abcdef")] }, { maxLength: 25 });
     if (typeof full === "string" || typeof cut === "string") throw new Error("dropped");
-    expect(cut.truncated).toBe(true);
+    expect(cut.cutTokens).toBe(full.ids.length - 25);
     expect(cut.ids).toEqual(full.ids.slice(0, 25));
     expect(cut.mask).toEqual(full.mask.slice(0, 25));
+  });
+
+  it("cuts on the left where it is to, and drops or refuses what is too long", () => {
+    const dialogue = { messages: [user("Q"), assistant("abcdef")] };
+    const full = encode(dialogue);
+    const left = encode(dialogue, { maxLength: 10, limit: { truncationSide: "left" } });
+    if (typeof full === "string" || typeof left === "string") throw new Error("dropped");
+    expect(left.ids).toEqual(full.ids.slice(-10));
+    expect(left.mask).toEqual(full.mask.slice(-10));
+    expect(encode(dialogue, { maxLength: 10, limit: { longSamples: "drop" } })).toBe("tooLong");
+    expect(encode(dialogue, { limit: { longSamples: "drop" } })).toEqual(full);
+    expect(() => encode(dialogue, { maxLength: 10, limit: { longSamples: "error" } })).toThrow(
+      `rows.jsonl, line 3: the sample has ${full.ids.length} tokens, more than --max-length 10`,
+    );
+  });
+
+  it("labels calls of tools as answers, and refuses templates that would leave them out", () => {
+    const messages: Message[] = [
+      user("Q"),
+      { role: "assistant", content: "", fields: { content: null, tool_calls: [{ id: 1 }] } },
+      { role: "tool", content: "R" },
+      assistant("A"),
+    ];
+    const template =
+      "{{ tools | tojson }}{% for m in messages %}{{ m.role }}:{% if m.content is none %}!{{ m.tool_calls | tojson }}" +
+      "{% else %}{{ m.content }}{% endif %}<|im_end|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
+    const tools = [{ name: "f" }];
+    expect(encode({ messages, tools }, { template })).toMatchObject({
+      labels: '![{"id": 1}]<|im_end|>A<|im_end|>',
+      masked: '[{"name": "f"}]user:Q<|im_end|>assistant:tool:R<|im_end|>assistant:',
+    });
+    expect(() => encode({ messages })).toThrow("does not write calls of tools");
+    expect(() => encode({ messages: [user("Q"), assistant("A")], tools })).toThrow("descriptions of tools");
   });
 
   it("drops what has nothing to learn, and tells it from what lies beyond the maximum length", () => {

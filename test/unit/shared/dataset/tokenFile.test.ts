@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-const counts = { rows: 9, truncated: 1, unlabelled: 2, cut: 3 };
+const counts = { rows: 9, truncated: 1, cutTokens: 5, tooLong: 0, unlabelled: 2, cut: 3 };
 type Sample = readonly [ids: readonly number[], mask: readonly number[]];
 const samples: readonly Sample[] = [
   [

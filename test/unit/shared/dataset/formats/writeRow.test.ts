@@ -5,8 +5,17 @@ import { readRow, rowFormats } from "../../../../../shared/dataset/formats/readR
 import { writeRow } from "../../../../../shared/dataset/formats/writeRow.ts";
 
 const message = fc.record({ role: fc.constantFrom("system", "user", "assistant"), content: fc.string() });
+const call = fc.record({
+  role: fc.constant("assistant"),
+  content: fc.constant(""),
+  fields: fc.record({ tool_calls: fc.tuple(fc.record({ id: fc.string() })), content: fc.constantFrom("", null) }),
+});
 const conversation: fc.Arbitrary<Conversation> = fc.oneof(
   fc.record({ messages: fc.array(message as fc.Arbitrary<Message>, { maxLength: 6 }) }),
+  fc.record({
+    messages: fc.array(fc.oneof(message, call) as fc.Arbitrary<Message>, { maxLength: 4 }),
+    tools: fc.array(fc.record({ name: fc.string() }), { minLength: 1, maxLength: 2 }),
+  }),
   fc.record({ text: fc.string() }),
 );
 
@@ -51,6 +60,7 @@ describe("writeRow", () => {
     ["text", [{ role: "user", content: "q" }], /is a dialogue, which text cannot hold/],
   ])("says what %s cannot hold", (format, messages, problem) => {
     expect(() => writeRow({ messages: messages as Message[] }, format)).toThrow(problem);
+    expect(() => writeRow({ messages: [], tools: [{}] }, "sharegpt")).toThrow(/has tools, which sharegpt cannot hold/);
     expect(() => writeRow({ text: "t" }, "sharegpt")).toThrow(/is plain text, which sharegpt cannot hold/);
   });
 });
