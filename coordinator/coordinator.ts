@@ -280,6 +280,7 @@ export class Coordinator {
       config,
       plan,
       store: this.#store,
+      checkOwner: () => this.#context.generations.check(),
       fingerprints: { dataset, threads: String(config.threadsPerWorker), node: process.version, arch: process.arch },
       tokenizerFiles: tokenizerFilesOf(config.model!),
       onSaved: (path, step, tookMs) => {

@@ -87,6 +87,7 @@ async function serve(
     saveMilestoneSteps: config.saveMilestoneSteps,
     onWarning: (message) => events.add("warning", message),
   });
+  const generations = new GenerationFile(paths.generation);
   const coordinator = new Coordinator({
     runId,
     home,
@@ -97,7 +98,7 @@ async function serve(
     server,
     events,
     logger,
-    generations: new GenerationFile(paths.generation),
+    generations,
     store,
     terminated,
     firstAttempt: await usedAttempts(paths.logs),
@@ -110,6 +111,13 @@ async function serve(
   const page = await openRunPage(directory, config, coordinator.monitor, events, tls);
   const outcome = await coordinator.run();
   endTrackers();
+  if (outcome.errorCode === "RUN_IN_USE") {
+    // The files are the other coordinator's.
+    await page.close(closeGraceMs);
+    await server.close(closeGraceMs);
+    await bound.release();
+    return outcome;
+  }
   if (outcome.state !== "failed" || outcome.checkpoint !== "") await writeResults(run, events);
   // Before followers hear of the end: they read it.
   await conclude(directory, outcome, config);

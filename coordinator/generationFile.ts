@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { CoordError } from "../shared/errors.ts";
 
 /**
  * The newest membership epoch of a run, on disk before it is used: after a crash no number is given out twice. Written
@@ -17,7 +18,21 @@ export class GenerationFile {
     if (generation > this.#current) this.#current = generation;
   }
 
+  /**
+   * Throws RUN_IN_USE when another coordinator has given a generation out meanwhile: after a partition Slurm can run an
+   * old and a new attempt at once, and the old one must not write any more.
+   */
+  check(): void {
+    const newest = readNumber(this.path);
+    if (newest <= this.#current) return;
+    throw new CoordError(
+      "RUN_IN_USE",
+      `Another coordinator has taken this run over (generation ${newest}, this one has ${this.#current}).`,
+    );
+  }
+
   next(): bigint {
+    this.check();
     const next = this.#current + 1n;
     const temporary = `${this.path}.tmp`;
     writeAndSync(temporary, `${next}\n`);

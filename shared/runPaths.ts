@@ -34,6 +34,10 @@ export interface RunPaths {
   readonly dashboard: string;
   /** How the run ended. */
   readonly result: string;
+  /** Number of the run's Slurm job. */
+  readonly slurmJob: string;
+  /** What sbatch got. */
+  readonly slurmScript: string;
   /** There when kill-stale has dealt with the run's other hosts. */
   readonly hostsCleared: string;
 }
@@ -55,6 +59,8 @@ export function runPaths(home: string, runId: string): RunPaths {
     metrics: join(root, "metrics.jsonl"),
     dashboard: join(root, "dashboard.json"),
     result: join(root, "result.json"),
+    slurmJob: join(root, "slurm-job"),
+    slurmScript: join(root, "slurm.sh"),
     hostsCleared: join(root, "hosts-cleared"),
   };
 }

@@ -13,6 +13,8 @@ export interface WriterOptions {
   readonly config: RunConfig;
   readonly plan: SamplePlan;
   readonly store: CheckpointStore;
+  /** Throws when the run belongs to another coordinator by now. */
+  checkOwner(): void;
   readonly fingerprints: Readonly<Record<string, string>>;
   /** Absolute paths of the tokenizer's files. */
   readonly tokenizerFiles: readonly string[];
@@ -66,6 +68,7 @@ export class CheckpointWriter {
   async #write(state: TrainingState, generation: bigint, trainerState: TrainerState): Promise<void> {
     const { config, fingerprints, onSaved, plan, runId, store, tokenizerFiles } = this.options;
     const start = performance.now();
+    this.options.checkOwner();
     const { path } = await store.save(
       {
         runId,

@@ -1,4 +1,5 @@
 import { worldSizeOf } from "../../shared/config/hosts.ts";
+import { findJob } from "../launch/slurm/slurmJob.ts";
 import { type StatusDocument, statusDocument } from "../observe/renderStatus.ts";
 import type { Liveness } from "../runs/decideLiveness.ts";
 import { openRunClient } from "../runs/runClient.ts";
@@ -8,6 +9,14 @@ import type { SelectedRun } from "./selectRun.ts";
 
 /** Where a run stands: from its coordinator while that lives, from its files before and after. */
 export async function describeRun(selected: SelectedRun): Promise<StatusDocument> {
+  const [document, job] = await Promise.all([
+    describeTraining(selected),
+    findJob(selected.directory.paths.slurmJob).catch(() => undefined),
+  ]);
+  return { ...document, job: job ?? null };
+}
+
+async function describeTraining(selected: SelectedRun): Promise<StatusDocument> {
   const { directory } = selected;
   const liveness = await runLiveness(directory);
   if (liveness !== "live") return describeFiles(selected, liveness);
@@ -16,8 +25,10 @@ export async function describeRun(selected: SelectedRun): Promise<StatusDocument
     return statusDocument(await client.getStatus());
   } catch (thrown) {
     // It may have ended between the two questions.
-    if ((await directory.readResult()) === undefined) throw thrown;
-    return describeFiles(selected, "ended");
+    if ((await directory.readResult()) !== undefined) return describeFiles(selected, "ended");
+    // The job is there, on whatever host; a coordinator that was killed is started again by its script.
+    if (selected.run.config.launcher === "slurm") return describeFiles(selected, "starting");
+    throw thrown;
   } finally {
     client.close();
   }
@@ -46,6 +57,7 @@ export async function describeFiles(
     etaSeconds: null,
     errorCode: result?.errorCode || null,
     exitCode: result?.exitCode ?? null,
+    job: null,
     workers: [],
   };
 }

@@ -13,14 +13,17 @@ export interface NodeProgram {
 
 /** What starts the agent of a simulated node. */
 export function agentProgram(
-  options: Pick<LaunchOptions, "address" | "home" | "reconnectBudgetMs" | "runId" | "tokenFile">,
+  options: Pick<LaunchOptions, "address" | "home" | "reconnectBudgetMs" | "runId" | "tokenFile"> & {
+    /** False where something else starts a crashed coordinator again. */
+    readonly supervise?: boolean;
+  },
   nodeRank: number,
 ): NodeProgram {
-  const { address, home, reconnectBudgetMs, runId, tokenFile } = options;
+  const { address, home, reconnectBudgetMs, runId, supervise = true, tokenFile } = options;
   return {
     program: entry,
     // One agent, on the coordinator's own host, starts it again should it crash.
-    args: ["--join", address, "--node-rank", String(nodeRank), ...(nodeRank === 0 ? ["--supervise"] : [])],
+    args: ["--join", address, "--node-rank", String(nodeRank), ...(nodeRank === 0 && supervise ? ["--supervise"] : [])],
     env: {
       COORD_RUN_ID: runId,
       COORD_HOME: home,

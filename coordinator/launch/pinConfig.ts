@@ -4,8 +4,12 @@ import { absoluteLocation } from "../../shared/checkpoint/location.ts";
 import { isDemo, withDemoSettings } from "../../shared/config/demo.ts";
 import { gpusOfNodes, mostWorkersOf, worldSizeOf } from "../../shared/config/hosts.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
+import { isLoopback } from "../../shared/config/tlsMode.ts";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { threadsPerWorker } from "./workerEnvironment.ts";
+
+/** Processors that a Slurm job asks for per worker, unless --threads-per-worker is given. */
+const slurmThreads = 4;
 
 /** Fills in what a run must keep for its whole life: absolute paths, the demo's files, slots and threads. */
 export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<ConfigKey, string>>>): RunConfig {
@@ -29,6 +33,11 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
     ...known,
     output: absoluteLocation(config.output),
     slots: config.slots ?? mostWorkersOf(config),
-    threadsPerWorker: config.threadsPerWorker || threadsPerWorker(availableParallelism(), onThisHost),
+    // The processors of a Slurm job are those that it asks for.
+    threadsPerWorker:
+      config.threadsPerWorker ||
+      (config.launcher === "slurm" ? slurmThreads : threadsPerWorker(availableParallelism(), onThisHost)),
+    // The node that the coordinator will run on is not known yet.
+    ...(config.launcher === "slurm" && isLoopback(config.listen) ? { listen: "0.0.0.0" } : {}),
   };
 }

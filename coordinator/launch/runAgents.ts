@@ -5,9 +5,11 @@ import type { RunConfig } from "../../shared/config/schema.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
 import { type RunPaths, workerLogDirectory } from "../../shared/runPaths.ts";
 import type { EventLog } from "../observe/eventLog.ts";
+import type { KeeperOptions } from "./agentKeeper.ts";
 import { AgentPool, type Place } from "./agentPool.ts";
 import type { Launcher, LaunchOptions } from "./launcher.ts";
 import { LocalLauncher } from "./localLauncher.ts";
+import { SlurmLauncher } from "./slurm/slurmLauncher.ts";
 import { SshLauncher } from "./ssh/sshLauncher.ts";
 import { workerEnvironment } from "./workerEnvironment.ts";
 
@@ -99,19 +101,24 @@ export class RunAgents {
       reconnectBudgetMs: config.reconnectBudgetMs,
       onAgentExit: (nodeRank, how) => this.#agentEnded(nodeRank, how),
     };
+    const keeper: KeeperOptions = {
+      ...options,
+      continued: firstAttempt > 0,
+      isHere: (nodeRank) => this.pool.isHere(nodeRank),
+      onTrouble: (nodeRank, message) => events.add("warning", `Node ${nodeRank}: ${message}`, { nodeRank }),
+    };
     switch (config.launcher) {
       case "none":
         return undefined;
       case "local":
         return new LocalLauncher(options);
+      case "slurm":
+        return new SlurmLauncher({ ...keeper, config });
       case "ssh":
         return new SshLauncher({
-          ...options,
+          ...keeper,
           config,
-          continued: firstAttempt > 0,
           credentials: async () => ({ COORD_TOKEN_FILE: await readFile(paths.token, "utf8") }),
-          isHere: (nodeRank) => this.pool.isHere(nodeRank),
-          onTrouble: (nodeRank, message) => events.add("warning", `Node ${nodeRank}: ${message}`, { nodeRank }),
         });
       default:
         return assertNever(config.launcher);

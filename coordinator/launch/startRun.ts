@@ -20,6 +20,7 @@ import { fitBatchSize } from "./checkMemory.ts";
 import { localConfig } from "./localConfig.ts";
 import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
+import { type SubmittedRun, submitJob } from "./slurm/submitJob.ts";
 import { checkHosts } from "./ssh/checkHosts.ts";
 import { listenForHosts } from "./ssh/chooseAddress.ts";
 
@@ -39,7 +40,16 @@ const startTimeoutMs = 30_000;
 const graceMs = 5000;
 
 /** Checks what can be checked, makes the run's directory and starts its coordinator, which outlives the terminal. */
-export async function startRun(options: {
+export async function startRun(options: NewRunOptions): Promise<StartedRun> {
+  return createRun(options, (directory) => startCoordinator(directory, [], options.signal));
+}
+
+/** Checks what can be checked, makes a new run's directory and submits the Slurm job that has its coordinator. */
+export async function submitRun(options: NewRunOptions): Promise<SubmittedRun> {
+  return createRun(options, submitJob);
+}
+
+export interface NewRunOptions {
   readonly config: RunConfig;
   /** Where each setting came from: the demo's own settings give way to the user's. */
   readonly sources: Readonly<Partial<Record<ConfigKey, string>>>;
@@ -48,7 +58,13 @@ export async function startRun(options: {
   readonly onDownload?: (line: string) => void;
   /** Gets what is worth knowing about the hosts. */
   readonly onLine?: (line: string) => void;
-}): Promise<StartedRun> {
+}
+
+/** A run without anything started yet that `start` gets going; where that fails, nothing is left of it. */
+async function createRun<T>(
+  options: NewRunOptions,
+  start: (directory: RunDirectory, config: RunConfig) => Promise<T>,
+): Promise<T> {
   const { signal } = options;
   const local = await localConfig(options.config, signal, options.onDownload);
   const listenGiven = (options.sources.listen ?? "default") !== "default";
@@ -65,7 +81,7 @@ export async function startRun(options: {
   try {
     await directory.writeRun({ ...(await directory.readRun())!, config, output });
     await claimOutput(output, directory);
-    return await startCoordinator(directory, [], signal);
+    return await start(directory, config);
   } catch (thrown) {
     // A run that never was must not show up in `coord list`, unless its log is all there is to go by.
     await releaseOutput(output, directory).catch(() => undefined);
@@ -85,7 +101,7 @@ export async function resumeRun(options: {
   readonly signal: AbortSignal;
   /** Gets what is worth knowing about the hosts. */
   readonly onLine?: (line: string) => void;
-}): Promise<StartedRun> {
+}): Promise<StartedRun | SubmittedRun> {
   const { from, signal } = options;
   const { directory, problem, run, runId } = await findRun(coordHome(), options.target);
   if (!run)
@@ -102,6 +118,7 @@ export async function resumeRun(options: {
   const result = await directory.readResult();
   await directory.writeRun({ ...run, config });
   try {
+    if (config.launcher === "slurm") return await submitJob(directory, config, from);
     const args = from === undefined ? [] : ["--from", from];
     return await startCoordinator(directory, args, signal);
   } catch (thrown) {

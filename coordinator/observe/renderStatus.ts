@@ -1,4 +1,5 @@
 import type { RunStatus } from "../../shared/gen/coord/v1/run_pb.ts";
+import { describeJob, type SlurmJob } from "../launch/slurm/parseJob.ts";
 import { formatCount, formatDuration, formatLoss, formatRate } from "./format.ts";
 import { styleState } from "./renderProgress.ts";
 import { runStateName } from "./runStateName.ts";
@@ -24,6 +25,8 @@ export interface StatusDocument {
   readonly etaSeconds: number | null;
   readonly errorCode: string | null;
   readonly exitCode: number | null;
+  /** The run's Slurm job; null for a run without one. */
+  readonly job: SlurmJob | null;
   readonly workers: readonly {
     readonly rank: number | null;
     readonly node: number;
@@ -62,6 +65,7 @@ export function statusDocument(status: RunStatus): StatusDocument {
     etaSeconds: metrics?.etaSeconds ?? null,
     errorCode: status.errorCode === "" ? null : status.errorCode,
     exitCode: null,
+    job: null,
     workers: status.workers.map((worker) => ({
       rank: worker.rank ?? null,
       node: worker.nodeRank,
@@ -99,6 +103,7 @@ export function renderStatus(status: StatusDocument, color: boolean): string[] {
   add("output", status.output);
   if (status.checkpoint !== null) add("checkpoint", status.checkpoint);
   if (status.adapter !== null) add("adapter", status.adapter);
+  if (status.job !== null) add("Slurm job", describeJob(status.job));
   if (status.workers.length > 0) lines.push("", ...workerTable(status.workers));
   for (const { rank, straggling } of status.workers) {
     if (straggling !== null) lines.push(style.yellow(`rank ${rank} keeps the others waiting: ${straggling}`));

@@ -9,6 +9,8 @@ export interface LivenessObservation {
   readonly coordinator: "absent" | "alive" | "gone";
   /** The process that holds the run's lock. */
   readonly lock: "absent" | "alive" | "gone";
+  /** Where the run's Slurm job stands; absent for a run without one. */
+  readonly job?: "waiting" | "going" | "over";
   /** Milliseconds since the run was created. */
   readonly ageMs: number;
 }
@@ -17,8 +19,16 @@ export interface LivenessObservation {
 export const startAllowanceMs = 30_000;
 
 export function decideLiveness(observed: LivenessObservation): { liveness: Liveness; reason: string } {
-  const { hasResult, coordinator, lock, ageMs } = observed;
+  const { hasResult, coordinator, job, lock, ageMs } = observed;
+  // Back in the queue, an earlier attempt's result is not the last word; nor are its processes on some other host.
+  if (job === "waiting") return { liveness: "starting", reason: "Its job waits in Slurm's queue." };
   if (hasResult) return { liveness: "ended", reason: "The run has recorded its result." };
+  if (job === "going") {
+    return coordinator === "absent"
+      ? { liveness: "starting", reason: "Its job runs, its coordinator does not listen yet." }
+      : { liveness: "live", reason: "Its Slurm job runs." };
+  }
+  if (job === "over") return { liveness: "dead", reason: "Its Slurm job is over and left no result." };
   if (coordinator === "alive") return { liveness: "live", reason: "Its coordinator runs." };
   if (lock === "alive") return { liveness: "starting", reason: "Its coordinator runs but does not listen yet." };
   if (coordinator === "gone" || lock === "gone") {

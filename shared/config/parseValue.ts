@@ -35,7 +35,7 @@ export function parseValue(setting: Setting, raw: unknown): unknown {
 }
 
 /** Lists of arguments that may hold commas themselves: each time that the flag is given is one item. */
-const wholeItems: ReadonlySet<string> = new Set(["sshArg", "env"]);
+const wholeItems: ReadonlySet<string> = new Set(["sshArg", "env", "sbatchArg"]);
 
 function parseList(raw: unknown): unknown {
   const items = Array.isArray(raw) ? raw : [raw];

@@ -4,6 +4,9 @@ const positiveInt = z.int().positive();
 const count = z.int().nonnegative();
 const notWeights = "must be a list of numbers above 0, such as 2,0.5";
 
+/** One word of a batch script's #SBATCH lines; a line break would be another line of it. */
+const slurmWord = z.string().regex(/^[\x21-\x7e]+$/, "must be one word without spaces");
+
 /**
  * Every setting of a run, with its default and its description. Flags, `COORD_*` environment variables, the keys of
  * coord.yaml and `--help` all come from this one schema: key `loraAlpha` is flag `--lora-alpha` (or `--lora_alpha`),
@@ -33,10 +36,10 @@ export const runConfigSchema = z.strictObject({
     .optional()
     .describe("Logical shards of a global batch (default: the most workers that the run may have at launch)."),
   launcher: z
-    .enum(["local", "ssh", "none"])
+    .enum(["local", "ssh", "slurm", "none"])
     .default("local")
     .describe(
-      "Who starts the agents: this host, ssh on other hosts (follows from --hosts), or nobody (they are started from outside).",
+      "Who starts the agents: this host, ssh on other hosts (follows from --hosts), a Slurm job, or nobody (they are started from outside).",
     ),
   hosts: z
     .array(z.string().min(1))
@@ -65,6 +68,18 @@ export const runConfigSchema = z.strictObject({
     .describe(
       "Variable for agents and workers on the hosts, once per variable: NAME=VALUE, or NAME for this shell's value.",
     ),
+  partition: slurmWord.optional().describe("Slurm: partition of the job."),
+  time: slurmWord
+    .optional()
+    .describe("Slurm: time limit of the job (2:00:00, 1-12); two minutes before, the run saves and queues again."),
+  account: slurmWord.optional().describe("Slurm: account that the job is charged to."),
+  qos: slurmWord.optional().describe("Slurm: quality of service."),
+  constraint: slurmWord.optional().describe("Slurm: features that nodes must have."),
+  exclusive: z.boolean().default(false).describe("Slurm: share the nodes with no other job."),
+  sbatchArg: z
+    .array(slurmWord)
+    .default([])
+    .describe("Slurm: another argument for sbatch, once per argument: --sbatch-arg=--mem=64G."),
   maxRestarts: count
     .max(1000)
     .default(3)

@@ -109,7 +109,15 @@ function statusOf(run: string, nodes: number, gpus: number): StatusDocument {
   return {
     ...{ run, state: "training", reason: `Training on ${nodes * gpus} workers.`, step: 0, maxSteps: 12_000 },
     ...{ generation: 1, worldSize: nodes * gpus, output: "/out", checkpoint: "/out/checkpoint-10000", adapter: null },
-    ...{ loss: null, learningRate: null, tokensPerSecond: null, etaSeconds: null, errorCode: null, exitCode: null },
+    ...{
+      loss: null,
+      learningRate: null,
+      tokensPerSecond: null,
+      etaSeconds: null,
+      errorCode: null,
+      exitCode: null,
+      job: null,
+    },
     workers: Array.from({ length: nodes * gpus }, (_, rank) => ({
       ...{ rank, node: Math.floor(rank / gpus), localRank: rank % gpus, pid: 4000 + rank, step: 0, silentMs: 400 },
       ...{ host: `gpu-${Math.floor(rank / gpus)}`, state: phases[rank % phases.length]!, restarts: 0 },

@@ -8,6 +8,7 @@ import { CoordError } from "../../../shared/errors.ts";
 import { resumeRun } from "../../launch/startRun.ts";
 import { attachToRun } from "../attachToRun.ts";
 import { type Command, textValue } from "../command.ts";
+import { describeSubmission } from "../describeSubmission.ts";
 import { settingValues } from "../loadConfig.ts";
 import { placeOverrides } from "../placeOnHosts.ts";
 import { selectRun } from "../selectRun.ts";
@@ -28,6 +29,13 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "sshArg",
   "remoteCommand",
   "env",
+  "partition",
+  "time",
+  "account",
+  "qos",
+  "constraint",
+  "exclusive",
+  "sbatchArg",
   "maxRestarts",
   "restartWindowMs",
   "hashEvery",
@@ -97,6 +105,7 @@ export const resumeCommand: Command = {
         onLine: (line) => process.stderr.write(`${line}\n`),
       }),
     );
+    if ("job" in run) return describeSubmission(run, context);
     if (values["detach"]) {
       context.stdout.write(`${run.runId}\n`);
       return 0;

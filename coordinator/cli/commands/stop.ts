@@ -1,3 +1,4 @@
+import { stopWaitingJob } from "../../launch/slurm/stopWaitingJob.ts";
 import { followRun } from "../../observe/followRun.ts";
 import { openRunClient } from "../../runs/runClient.ts";
 import { type Command, textValue } from "../command.ts";
@@ -15,6 +16,12 @@ export const stopCommand: Command = {
   async run(values, context) {
     const run = await selectRun(textValue(values, "run"), context, "onlyLive");
     const { stdout } = context;
+    if (await stopWaitingJob(run)) {
+      stdout.write(
+        `Run ${run.runId} waited in Slurm's queue; its job is cancelled. coord resume ${run.runId} continues it.\n`,
+      );
+      return 0;
+    }
     const ended = await run.directory.readResult();
     if (ended !== undefined) {
       stdout.write(`Run ${run.runId} is not going on: ${ended.state} after step ${ended.step}.\n`);

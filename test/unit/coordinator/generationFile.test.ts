@@ -18,6 +18,16 @@ describe("GenerationFile", () => {
     expect(new GenerationFile(path).next()).toBe(3n);
   });
 
+  it("tells a coordinator that another one has taken over, before it gives a number out twice", () => {
+    const old = new GenerationFile(path);
+    old.next();
+    old.check();
+    expect(new GenerationFile(path).next()).toBe(2n);
+    expect(() => old.check()).toThrow(/taken this run over \(generation 2, this one has 1\)/);
+    expect(() => old.next()).toThrow(expect.objectContaining({ code: "RUN_IN_USE" }));
+    expect(readFileSync(path, "utf8")).toBe("2\n");
+  });
+
   it("never goes below what a checkpoint knows, even when the file is lost or damaged", () => {
     writeFileSync(path, "garbage");
     const file = new GenerationFile(path);

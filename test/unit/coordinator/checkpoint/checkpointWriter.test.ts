@@ -1,10 +1,11 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { CheckpointWriter } from "../../../../coordinator/checkpoint/checkpointWriter.ts";
 import { hostFileSystem } from "../../../../shared/checkpoint/fileSystem.ts";
 import { LocalCheckpointStore } from "../../../../shared/checkpoint/localStore.ts";
 import { type RunConfig, runConfigSchema } from "../../../../shared/config/schema.ts";
+import { CoordError } from "../../../../shared/errors.ts";
 import { checkpointContents } from "../../../support/checkpointContents.ts";
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts";
 
@@ -12,7 +13,7 @@ import { temporaryDirectory } from "../../../support/temporaryDirectory.ts";
 function setUp(settings: Partial<RunConfig> = {}) {
   const output = temporaryDirectory();
   const config = runConfigSchema.parse({ model: "/models/some", output, ...settings });
-  const disk = { free: 1e9 };
+  const disk = { free: 1e9, taken: false };
   const fs = { ...hostFileSystem, freeBytes: () => Promise.resolve(disk.free) };
   const said: string[] = [];
   const writer = new CheckpointWriter({
@@ -20,6 +21,9 @@ function setUp(settings: Partial<RunConfig> = {}) {
     config,
     plan: { seed: 1, datasetSize: 10, slots: 1, microBatch: 1, accumulation: 1 },
     store: new LocalCheckpointStore(output, { fs, saveTotalLimit: config.saveTotalLimit }),
+    checkOwner: () => {
+      if (disk.taken) throw new CoordError("RUN_IN_USE", "Another coordinator has the run.");
+    },
     fingerprints: {},
     tokenizerFiles: [],
     onSaved: (_path, step) => said.push(`saved ${step}`),
@@ -36,6 +40,14 @@ function setUp(settings: Partial<RunConfig> = {}) {
 }
 
 describe("CheckpointWriter", () => {
+  it("writes nothing once another coordinator has the run, even where troubles are to be lived with", async () => {
+    const { disk, output, save, said } = setUp({ onSaveError: "continue" });
+    disk.taken = true;
+    await expect(save(1)).rejects.toMatchObject({ code: "RUN_IN_USE" });
+    expect(said).toEqual([]);
+    expect(await readdir(output)).toEqual([]);
+  });
+
   it("names the checkpoint with the best held-out loss, and keeps it", async () => {
     const { output, save, trainerState } = setUp({ saveTotalLimit: 2 });
     await save(10, { 10: 3 });

@@ -9,6 +9,15 @@ describe("decideLiveness", () => {
     expect(decideLiveness({ ...base, hasResult: true, coordinator: "gone" }).liveness).toBe("ended");
   });
 
+  it("believes Slurm about a run in a job, whose processes are on other hosts", () => {
+    const elsewhere = { ...base, coordinator: "gone", lock: "gone" } as const;
+    expect(decideLiveness({ ...elsewhere, job: "going" }).liveness).toBe("live");
+    expect(decideLiveness({ ...base, job: "going" }).liveness).toBe("starting");
+    expect(decideLiveness({ ...elsewhere, job: "waiting", hasResult: true }).liveness).toBe("starting");
+    expect(decideLiveness({ ...elsewhere, job: "over" }).liveness).toBe("dead");
+    expect(decideLiveness({ ...elsewhere, job: "over", hasResult: true }).liveness).toBe("ended");
+  });
+
   it("calls a run live while its coordinator listens", () => {
     expect(decideLiveness({ ...base, coordinator: "alive", lock: "alive" }).liveness).toBe("live");
   });

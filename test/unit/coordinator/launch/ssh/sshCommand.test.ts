@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { decideNext, patienceMs } from "../../../../../coordinator/launch/ssh/decideNext.ts";
+import { decideNext, patienceMs } from "../../../../../coordinator/launch/decideNext.ts";
+import { givenVariables } from "../../../../../coordinator/launch/givenVariables.ts";
 import { describeSshEnd } from "../../../../../coordinator/launch/ssh/describeSshEnd.ts";
 import { shellWord, sshArguments } from "../../../../../coordinator/launch/ssh/sshCommand.ts";
-import { givenVariables } from "../../../../../coordinator/launch/ssh/sshLauncher.ts";
 
 const host = { destination: "alice@a", host: "a", port: 2222 };
 
@@ -33,13 +33,13 @@ describe("sshArguments", () => {
 
 describe("decideNext", () => {
   it("starts an agent where there was none, and again where one has ended", () => {
-    expect(decideNext({ earlier: "none", failures: 0, absentMs: 0 })).toBe("start");
-    expect(decideNext({ earlier: "ended", failures: 0, absentMs: 0 })).toBe("start again");
+    expect(decideNext({ earlier: "none", absentMs: 0 })).toBe("start");
+    expect(decideNext({ earlier: "ended", absentMs: 0 })).toBe("start again");
   });
 
   it("gives an agent whose connection broke time to come back", () => {
-    expect(decideNext({ earlier: "connected before", failures: 0, absentMs: patienceMs - 1 })).toBe("wait");
-    expect(decideNext({ earlier: "connected before", failures: 0, absentMs: patienceMs })).toBe("start again");
+    expect(decideNext({ earlier: "connected before", absentMs: patienceMs - 1 })).toBe("wait");
+    expect(decideNext({ earlier: "connected before", absentMs: patienceMs })).toBe("start again");
   });
 });
 

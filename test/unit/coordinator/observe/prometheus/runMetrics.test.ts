@@ -14,7 +14,7 @@ const worker = (localRank: number, state: string): StatusDocument["workers"][num
 const status: StatusDocument = {
   ...{ run: "r", state: "training", reason: "", step: 3, maxSteps: 10, generation: 2, worldSize: 2, output: "/o" },
   ...{ checkpoint: null, adapter: null, loss: 1.5, learningRate: 1e-4, tokensPerSecond: 100, etaSeconds: 7 },
-  ...{ errorCode: null, exitCode: null, workers: [worker(0, "computing"), worker(1, "reducing")] },
+  ...{ errorCode: null, exitCode: null, job: null, workers: [worker(0, "computing"), worker(1, "reducing")] },
 };
 const step = (number: number, inputTokens: number): RunEvent => ({
   ...{ sequence: number, timeMs: 0, kind: "step", message: "" },

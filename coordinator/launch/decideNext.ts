@@ -5,16 +5,14 @@ export interface NodeView {
    * earlier coordinator, so that it may still be there.
    */
   earlier: "none" | "ended" | "connected before";
-  /** Attempts in a row that did not come as far as an agent. */
-  failures: number;
-  /** Milliseconds since the agent was last connected to the coordinator, or since its ssh connection ended. */
+  /** Milliseconds since the agent was last connected to the coordinator, or since the connection that started it ended. */
   absentMs: number;
 }
 
-/** Milliseconds that an agent without its ssh connection has to come back by itself. */
+/** Milliseconds that an agent whose launcher has lost it has to come back by itself. */
 export const patienceMs = 15_000;
 
-/** Decides what a launcher does about a node whose ssh connection does not stand. */
+/** Decides what a launcher does about a node on which it has no agent at work. */
 export function decideNext({ absentMs, earlier }: NodeView): "wait" | "start" | "start again" {
   switch (earlier) {
     case "none":
