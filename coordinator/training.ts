@@ -135,6 +135,7 @@ export class Training {
     this.#collective = new Collective(session, {
       slots,
       groupSize: options.groupSize,
+      format: config.gradCompression === "bf16" ? "bfloat16" : "float32",
       regions: options.regions,
       onNotFinite: (step, sentence) => this.#notFinite(step, sentence),
       onEvaluation: (step, { sum, tokens }) => this.#evaluated(step, sum / tokens),

@@ -11,6 +11,7 @@ import type {
   RoundKey,
   TokenLoss as TokenLossMessage,
 } from "../../shared/gen/coord/v1/collective_pb.ts";
+import { fromBfloat16, type WireFormat, wireLength } from "../../shared/kernels/wireFormat.ts";
 import { ChunkAssembler, checkDigest, cutIntoChunks } from "../../shared/rpc/chunks.ts";
 import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
 import { BufferPool } from "../../shared/tensors/bufferPool.ts";
@@ -45,6 +46,7 @@ export class Collective {
     private readonly options: {
       readonly slots: number;
       readonly groupSize: number;
+      readonly format: WireFormat;
       /** Present where workers of this host may sum gradients in shared memory. */
       readonly regions?: Pick<SharedRegions, "key"> | undefined;
       /** A slot's gradient or loss cannot be used; the sentence says whose and where. */
@@ -92,11 +94,19 @@ export class Collective {
     this.#roundFor(generation, header.key!).round.add({
       slot: header.slot,
       digest: header.digest,
-      gradient: float32OfBytes(bytes),
+      gradient: this.#gradientOf(bytes),
       loss: lossOf(header.loss),
       inputTokens: Number(header.inputTokens),
     });
     return {};
+  }
+
+  /** The vector that has come in `bytes`; takes them over. */
+  #gradientOf(bytes: Uint8Array): Float32Array {
+    if (this.options.format === "float32") return float32OfBytes(bytes);
+    const gradient = fromBfloat16(bytes, float32OfBytes(this.#memory.take(bytes.byteLength * 2)));
+    this.#memory.give(bytes);
+    return gradient;
   }
 
   async *#fetch(request: FetchRequest, context: CallContext) {
@@ -202,10 +212,11 @@ export class Collective {
     this.#checkSlot(generation, member.workerId, header.slot);
     checkLoss(header);
     this.#roundFor(generation, header.key!).shared.decline(`worker ${member.workerId} does not share its memory`);
-    if (header.bytes > BigInt(maxGradientBytes) || header.bytes % 4n !== 0n) {
+    const elementBytes = wireLength(this.options.format, 1);
+    if (header.bytes > BigInt(maxGradientBytes) || header.bytes % BigInt(elementBytes) !== 0n) {
       throw new CoordError(
         "LIMIT_EXCEEDED",
-        `A gradient of ${header.bytes} bytes is over the limit of ${maxGradientBytes} or not a multiple of 4.`,
+        `A gradient of ${header.bytes} bytes is over the limit of ${maxGradientBytes} or not a multiple of ${elementBytes}.`,
       );
     }
     return generation;
@@ -245,9 +256,9 @@ export class Collective {
   #roundFor(generation: Generation, key: RoundKey): { readonly round: Round; readonly shared: SharedRound } {
     const step = Number(key.step);
     if (this.#round?.generation !== generation || this.#round.step !== step) {
-      const { slots, groupSize } = this.options;
+      const { format, slots, groupSize } = this.options;
       const release = (gradient: Float32Array) => this.#memory.give(bytesOfFloat32(gradient));
-      const round = new Round(slots, groupSize, release);
+      const round = new Round(slots, groupSize, release, format);
       this.#round = { generation, step, round, shared: new SharedRound(generation.members.length, slots) };
     }
     return this.#round;

@@ -1,12 +1,13 @@
 import { Deferred } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
-import { settledBytes } from "../../shared/kernels/settledBytes.ts";
+import { settle, toWire, type WireFormat } from "../../shared/kernels/wireFormat.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
 import { GradientSum } from "../../shared/tensors/reduce.ts";
 import { LossSum, type SlotLoss, type TokenLoss } from "./lossSum.ts";
 
 /** The outcome of a round. */
 export interface RoundResult {
+  /** The sum as it goes over the wire. */
   readonly bytes: Uint8Array;
   readonly digest: bigint;
   readonly loss: TokenLoss;
@@ -32,6 +33,7 @@ export class Round {
     private readonly slots: number,
     private readonly groupSize: number,
     private readonly release: (gradient: Float32Array) => void = () => {},
+    private readonly format: WireFormat = "float32",
   ) {
     this.#losses = new LossSum(slots);
   }
@@ -76,7 +78,7 @@ export class Round {
     this.#inputTokens += contribution.inputTokens;
     this.#sum.add(slot, gradient);
     if (!this.#sum.complete) return;
-    const bytes = settledBytes(this.#sum.result());
+    const bytes = toWire(this.format, settle(this.#sum.result()));
     this.totals = { loss: this.#losses.total(), inputTokens: this.#inputTokens };
     this.#result.resolve({ bytes, digest: digest64(bytes), ...this.totals });
   }

@@ -143,6 +143,12 @@ export const runConfigSchema = z.strictObject({
     .default("127.0.0.1")
     .describe("Address of the page. Other than loopback needs TLS, and the run's admin token to read."),
   dashboardPort: z.int().min(0).max(65535).default(0).describe("Port of the page (default: any free port)."),
+  gradCompression: z
+    .enum(["none", "bf16"])
+    .default("none")
+    .describe(
+      "Form in which gradients and their sum travel: float32, or rounded to bfloat16 for half the bytes. It decides about the result; the way they take does not.",
+    ),
 
   // Model
   model: z

@@ -5,6 +5,7 @@ import { CheckpointService, type StateHeader } from "../../shared/gen/coord/v1/c
 import { CollectiveService } from "../../shared/gen/coord/v1/collective_pb.ts";
 import { DataService, type Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
+import type { WireFormat } from "../../shared/kernels/wireFormat.ts";
 import { Connection, type Endpoint } from "../../shared/rpc/client.ts";
 import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
 import type { Sample } from "../train/collate.ts";
@@ -53,8 +54,9 @@ export class CoordinatorClient {
   }
 
   /** How gradients travel from now on. */
-  useDataPlane(choice: RunConfig["dataPlane"]): void {
+  useDataPlane(choice: RunConfig["dataPlane"], format: WireFormat = "float32"): void {
     this.#plane.choice = choice;
+    this.#plane.format = format;
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError, toCoordError } from "../../shared/errors.ts";
 import { blockBytes } from "../../shared/kernels/kernels.ts";
+import { type WireFormat, wireLength } from "../../shared/kernels/wireFormat.ts";
 import { createLogger } from "../../shared/log.ts";
 import { type RegionTerms, readTerms } from "../../shared/regions/regionDirectory.ts";
 import { coordHome, sharedMemoryDirectory } from "../../shared/runPaths.ts";
@@ -25,6 +26,8 @@ export interface SharedPlan {
   readonly terms: RegionTerms;
   readonly buckets: Buckets;
   readonly regions: RegionSet;
+  /** Length of each region. */
+  readonly regionBytes: number;
 }
 
 /** What a round is about. */
@@ -35,7 +38,6 @@ export interface RoundShape {
   readonly slots: readonly number[];
   /** Length of the vector in bytes of float32. */
   readonly bytes: number;
-  readonly bfloat16: boolean;
 }
 
 /** Another member of the generation cannot share memory, so none does. */
@@ -45,6 +47,7 @@ export class Declined extends Error {
 
 /** Chooses between shared memory and gRPC for each round of a worker. */
 export class DataPlane {
+  format: WireFormat = "float32";
   #choice: RunConfig["dataPlane"] = "grpc";
   readonly #directory: string;
   readonly #regions: RegionSet;
@@ -71,7 +74,7 @@ export class DataPlane {
       // gRPC takes gradients one by one, as they are computed.
       return this.#without(`the gradients of ${slots.length} slots take more than ${maxKeptBytes / 1024 ** 2} MiB`);
     }
-    const regionBlockBytes = shape.bfloat16 ? blockBytes / 2 : blockBytes;
+    const regionBlockBytes = wireLength(this.format, blockBytes / 4);
     const blocks = Math.ceil(bytes / blockBytes);
     const buckets = planBuckets({
       blocks,
@@ -85,7 +88,7 @@ export class DataPlane {
         `${slotCount} slots need at least ${needed} bytes of it, ${terms.budgetBytes} may be used; a container's /dev/shm grows with docker run --shm-size`,
       );
     }
-    return { terms, buckets, regions: this.#regions };
+    return { terms, buckets, regions: this.#regions, regionBytes: bucketsHeld * buckets.perBucket * regionBlockBytes };
   }
 
   /** Decides about a round in shared memory that failed: returns where gRPC may do, throws where it would not. */

@@ -2,12 +2,11 @@ import { AsyncQueue } from "../../shared/asyncQueue.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { type Failpoint, failpoint } from "../../shared/failpoint.ts";
 import { CollectiveService, type FetchHeader } from "../../shared/gen/coord/v1/collective_pb.ts";
-import { blockBytes } from "../../shared/kernels/kernels.ts";
+import { fromBfloat16, toWire, wireLength } from "../../shared/kernels/wireFormat.ts";
 import { ChunkAssembler, checkDigest, cutIntoChunks } from "../../shared/rpc/chunks.ts";
 import type { Connection } from "../../shared/rpc/client.ts";
-import { bytesOfFloat32, float32OfBytes } from "../../shared/tensors/bytes.ts";
+import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
-import { bucketsHeld } from "./buckets.ts";
 import type { Caller, Epoch } from "./coordinatorClient.ts";
 import { type DataPlane, Declined, type SharedPlan } from "./dataPlane.ts";
 import { receive } from "./receive.ts";
@@ -56,7 +55,7 @@ export class Reduction {
   constructor(options: ReductionOptions) {
     this.#options = options;
     const { elements, plane, share } = options;
-    this.#plan = plane.plan({ ...share, bytes: elements * 4, bfloat16: false });
+    this.#plan = plane.plan({ ...share, bytes: elements * 4 });
   }
 
   /** Memory for the gradient of this worker's next slot, all zero. */
@@ -87,8 +86,8 @@ export class Reduction {
     return this.#fetch();
   }
 
-  async #reduceShared({ buckets, regions, terms }: SharedPlan) {
-    const { caller, connections, elements, memory, share, step } = this.#options;
+  async #reduceShared({ buckets, regionBytes, regions, terms }: SharedPlan) {
+    const { caller, connections, elements, memory, plane, share, step } = this.#options;
     const bytes = elements * Float32Array.BYTES_PER_ELEMENT;
     const header = {
       member: caller,
@@ -103,7 +102,7 @@ export class Reduction {
         inputTokens: BigInt(inputTokens),
       })),
     };
-    regions.prepare(share.generation, share.slots, bucketsHeld * buckets.perBucket * blockBytes);
+    regions.prepare(share.generation, share.slots, regionBytes);
     const requests = new AsyncQueue<object>();
     const call = new AbortController();
     const hangUp = () => call.abort(share.signal.reason);
@@ -137,7 +136,7 @@ export class Reduction {
         slots: share.slotCount,
         groupSize: share.groupSize,
         bytes,
-        bfloat16: false,
+        bfloat16: plane.format === "bfloat16",
         own: new Map(this.#parts.map(({ slot, gradient }) => [slot, gradient.byteOffset])),
         sum: sum.byteOffset,
         slotStore: (slot) => regions.slot(slot),
@@ -161,8 +160,8 @@ export class Reduction {
   }
 
   async #contribute(part: SlotGradient): Promise<void> {
-    const { caller, connections, share } = this.#options;
-    const bytes = bytesOfFloat32(part.gradient);
+    const { caller, connections, plane, share } = this.#options;
+    const bytes = toWire(plane.format, part.gradient, this.#wire());
     const header = {
       member: caller,
       key: this.#key(),
@@ -181,19 +180,29 @@ export class Reduction {
   }
 
   async #fetch() {
-    const { caller, connections, elements, memory, share, step } = this.#options;
+    const { caller, connections, elements, memory, plane, share, step } = this.#options;
     return untilWhole(async () => {
       const request = { member: caller, key: this.#key() };
       const responses = connections.download.service(CollectiveService).fetch(request, { signal: share.signal });
       const { header, assembler } = await receive(responses, ({ bytes }: FetchHeader) => {
-        if (Number(bytes) !== elements * 4) throw new CoordError("DIVERGED", `A sum of ${bytes} bytes came.`);
-        return new ChunkAssembler(bytesOfFloat32(memory.sum(elements)));
+        if (Number(bytes) !== wireLength(plane.format, elements)) {
+          throw new CoordError("DIVERGED", `A sum of ${bytes} bytes came for ${elements} elements.`);
+        }
+        return new ChunkAssembler(this.#wire() ?? bytesOfFloat32(memory.sum(elements)));
       });
       share.signal.throwIfAborted();
       checkDigest(assembler.digest(), header.digest, `The sum of step ${step}`);
       const { sum, tokens } = header.loss!;
-      return { gradient: float32OfBytes(assembler.bytes), loss: { sum, tokens: Number(tokens) } };
+      const gradient = memory.sum(elements);
+      if (plane.format === "bfloat16") fromBfloat16(assembler.bytes, gradient);
+      return { gradient, loss: { sum, tokens: Number(tokens) } };
     });
+  }
+
+  /** Memory for what is on its way; undefined where that is the vector itself. Not shared with a call that was left. */
+  #wire(): Uint8Array | undefined {
+    const { elements, plane } = this.#options;
+    return plane.format === "float32" ? undefined : new Uint8Array(wireLength(plane.format, elements));
   }
 
   #key() {

@@ -37,7 +37,7 @@ export class Trainer {
   constructor(options: TrainerOptions) {
     this.#options = options;
     const { config } = options;
-    options.client.useDataPlane(config.dataPlane);
+    options.client.useDataPlane(config.dataPlane, config.gradCompression === "bf16" ? "bfloat16" : "float32");
     this.#plan = {
       seed: config.seed,
       datasetSize: options.datasetSize,

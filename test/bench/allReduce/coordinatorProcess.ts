@@ -47,6 +47,7 @@ const session: TrainingSession = new TrainingSession({
 const collective = new Collective(() => session, {
   slots: workers,
   groupSize: workers,
+  format: process.env["BENCH_FORMAT"] === "bfloat16" ? "bfloat16" : "float32",
   regions,
   onNotFinite: (_, sentence) => fail(new Error(sentence)),
   onEvaluation() {},

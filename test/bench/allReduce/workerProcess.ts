@@ -10,7 +10,10 @@ const [, , address, rankText] = process.argv;
 const rank = Number(rankText);
 const caller = { runId: benchRunId, workerId: `0/${rank}`, incarnation: String(process.pid) };
 const client = new CoordinatorClient({ address: address!, token: process.env["BENCH_TOKEN"]! }, caller);
-client.useDataPlane(process.env["BENCH_DATA_PLANE"] === "shared" ? "shared" : "grpc");
+client.useDataPlane(
+  process.env["BENCH_DATA_PLANE"] === "shared" ? "shared" : "grpc",
+  process.env["BENCH_FORMAT"] === "bfloat16" ? "bfloat16" : "float32",
+);
 const hangUp = new AbortController();
 const join = { member: caller, localRank: rank, pid: process.pid };
 const assignments = client.membership.join(join, { signal: hangUp.signal })[Symbol.asyncIterator]();

@@ -6,7 +6,7 @@ import { sharedMemoryDirectory } from "../../../../shared/runPaths.ts";
 import { DataPlane, Declined } from "../../../../worker/collective/dataPlane.ts";
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts";
 
-const shape = { generation: 3n, slotCount: 2, slots: [0], bytes: 1024 ** 2, bfloat16: false };
+const shape = { generation: 3n, slotCount: 2, slots: [0], bytes: 1024 ** 2 };
 const signal = new AbortController().signal;
 const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
 
