@@ -22,7 +22,11 @@ export const exportCommand: Command = {
     "Write a model with the adapter merged into its weights (--merge), or the bare PEFT adapter (--adapter), of a run, an output directory (its newest valid checkpoint) or a checkpoint.",
   positionals: { places: placesPositional },
   options: {
-    merge: { type: "boolean", describe: "Fold the adapter into the base model: W + alpha / r · B · A." },
+    merge: {
+      type: "boolean",
+      describe:
+        "Fold the adapter into the base model: W + alpha / r · B · A. W is what the model's files hold, also where the run had loaded it in 4 or 8 bits.",
+    },
     adapter: { type: "boolean", describe: "Write the adapter alone, as PEFT loads it." },
     to: { describe: "Directory to make; it must not be there yet, or be empty.", requiresArg: true },
     model: { describe: "Base model directory [default: the one the adapter names].", requiresArg: true },
