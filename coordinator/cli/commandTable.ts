@@ -73,6 +73,10 @@ export const commandTable: Readonly<Record<string, { describe: string; load(): P
     describe: "Write a commented coord.yaml",
     load: async () => (await import("./commands/init.ts")).initCommand,
   },
+  manifest: {
+    describe: "Print the Kubernetes objects of a launch",
+    load: async () => (await import("./commands/manifest.ts")).manifestCommand,
+  },
   plan: {
     describe: "Estimate a run: steps, memory, time, cost",
     load: async () => (await import("./commands/plan.ts")).planCommand,

@@ -7,8 +7,10 @@ import { type RunPaths, workerLogDirectory } from "../../shared/runPaths.ts";
 import type { EventLog } from "../observe/eventLog.ts";
 import type { KeeperOptions } from "./agentKeeper.ts";
 import { AgentPool, type Place } from "./agentPool.ts";
+import { KubernetesLauncher } from "./kubernetes/kubernetesLauncher.ts";
 import type { Launcher, LaunchOptions } from "./launcher.ts";
 import { LocalLauncher } from "./localLauncher.ts";
+import { givenVariables } from "./givenVariables.ts";
 import { SlurmLauncher } from "./slurm/slurmLauncher.ts";
 import { SshLauncher } from "./ssh/sshLauncher.ts";
 import { workerEnvironment } from "./workerEnvironment.ts";
@@ -119,6 +121,14 @@ export class RunAgents {
           ...keeper,
           config,
           credentials: async () => ({ COORD_TOKEN_FILE: await readFile(paths.token, "utf8") }),
+        });
+      case "k8s":
+        return new KubernetesLauncher({
+          ...options,
+          config,
+          credentials: () => readFile(paths.token, "utf8"),
+          environment: givenVariables(config, process.env),
+          onTrouble: (_, message) => events.add("warning", message),
         });
       default:
         return assertNever(config.launcher);

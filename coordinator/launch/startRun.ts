@@ -17,6 +17,7 @@ import { runLiveness } from "../runs/runLiveness.ts";
 import { expectOwn } from "../startingPoint.ts";
 import { checkAdapter } from "./checkAdapter.ts";
 import { fitBatchSize } from "./checkMemory.ts";
+import { checkCluster } from "./kubernetes/checkCluster.ts";
 import { localConfig } from "./localConfig.ts";
 import { pinConfig } from "./pinConfig.ts";
 import { preflight } from "./preflight.ts";
@@ -73,6 +74,7 @@ async function createRun<T>(
   if (pinned !== listening) options.onLine?.(fittedLine(pinned));
   await preflight(pinned, signal);
   if (pinned.launcher === "ssh") await checkHosts(pinned, signal, options.onLine);
+  if (pinned.launcher === "k8s") await checkCluster(pinned, signal);
   await checkAdapter(pinned);
   signal.throwIfAborted();
   const directory = await RunDirectory.create(coordHome(), { config: pinned, output: pinned.output });
@@ -113,6 +115,7 @@ export async function resumeRun(options: {
   const config = await listenForHosts({ ...run.config, ...overrides }, listenGiven, signal);
   await preflight(config, signal);
   if (config.launcher === "ssh") await checkHosts(config, signal, options.onLine);
+  if (config.launcher === "k8s") await checkCluster(config, signal);
   await checkCheckpoint(config, runId, from);
   signal.throwIfAborted();
   const result = await directory.readResult();

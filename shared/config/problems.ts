@@ -79,6 +79,7 @@ export function contradictions(config: RunConfig): string[] {
       `--data-weights must have as many numbers as --data has entries: ${config.dataWeights.length} for ${config.data?.length ?? 0}.`,
     );
   }
+  if (config.launcher === "k8s") found.push(...kubernetesProblems(config));
   if (config.packing && config.groupByLength) {
     found.push("--packing and --group-by-length both do away with padding; give one of them.");
   }
@@ -94,4 +95,14 @@ export function contradictions(config: RunConfig): string[] {
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];
+}
+
+/** Pods reach this host by its address, and need an image. */
+function kubernetesProblems({ advertise, kubeImage, listen }: RunConfig): string[] {
+  const found: string[] = [];
+  if (kubeImage === undefined) found.push("--launcher k8s needs --kube-image, the image of the agents' pods.");
+  if (isLoopback(advertise ?? listen)) {
+    found.push("--launcher k8s needs --listen 0.0.0.0 --advertise ADDRESS: the address at which pods reach this host.");
+  }
+  return found;
 }

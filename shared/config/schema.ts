@@ -36,10 +36,10 @@ export const runConfigSchema = z.strictObject({
     .optional()
     .describe("Logical shards of a global batch (default: the most workers that the run may have at launch)."),
   launcher: z
-    .enum(["local", "ssh", "slurm", "none"])
+    .enum(["local", "ssh", "slurm", "k8s", "none"])
     .default("local")
     .describe(
-      "Who starts the agents: this host, ssh on other hosts (follows from --hosts), a Slurm job, or nobody (they are started from outside).",
+      "Who starts the agents: this host, ssh on other hosts (follows from --hosts), a Slurm job, a Job of a Kubernetes cluster, or nobody (they are started from outside).",
     ),
   hosts: z
     .array(z.string().min(1))
@@ -80,6 +80,17 @@ export const runConfigSchema = z.strictObject({
     .array(slurmWord)
     .default([])
     .describe("Slurm: another argument for sbatch, once per argument: --sbatch-arg=--mem=64G."),
+  kubeContext: z.string().optional().describe("kubectl context of the cluster (default: the current one)."),
+  kubeNamespace: z.string().optional().describe("Namespace of the agents' pods (default: the context's own)."),
+  kubeImage: z.string().optional().describe("Image of the agents' pods, with the same version of coord as here."),
+  kubeGpuResource: z
+    .string()
+    .optional()
+    .describe("Resource that a pod asks for, one per worker: nvidia.com/gpu (default: none, for CPU nodes)."),
+  kubeVolume: z
+    .array(z.string().regex(/^[a-z0-9][a-z0-9.-]*:\/.+$/, "must look like CLAIM:/path"))
+    .default([])
+    .describe("Volume claim to mount into the pods for reading, once per claim, CLAIM:/path: where --model is."),
   maxRestarts: count
     .max(1000)
     .default(3)

@@ -148,6 +148,57 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
     await expectSameAdapter();
   });
 
+  describe("coord launch --launcher k8s", () => {
+    const onCluster = () => ({ KUBECONFIG: plane.kubeconfig, PATH: `${bin}:${process.env["PATH"]}` });
+    const launcher = () => [
+      ...["--launcher", "k8s", "--kube-namespace", namespace, "--kube-image", "coord:test"],
+      ...["--listen", "0.0.0.0", "--advertise", kubelet.hostAddress, "--nodes", "2"],
+    ];
+
+    it("trains to the same adapter on pods, also when one is deleted, and leaves nothing in the cluster", async () => {
+      plane.kubectl("create", "namespace", namespace);
+      const output = home.path("launched");
+      const args = ["launch", "--detach", ...launcher(), "--output", output, ...flags];
+      const launched = await home.coord(args, onCluster());
+      expect(launched.exitCode, launched.stderr).toBe(0);
+      const runId = launched.stdout.trim();
+      await until("step 4", async () => (await home.metrics(runId)).some((line) => line["step"] === 4));
+      const [pod] = kubelet.running(`coord-${runId}`);
+      plane.kubectl("delete", "pod", pod!, "-n", namespace, "--wait=false");
+      await until("the end", async () => (await home.json<{ state: string }>(["status", runId])).state === "finished");
+      expect(await sha256(join(output, "adapter_model.safetensors"))).toBe(expected);
+      await until("an empty namespace", () => {
+        const left = plane.kubectl("get", "job,secret,pod", "-n", namespace, "-o", "name");
+        return left.trim() === "";
+      });
+    });
+
+    it("refuses to start where the cluster does not answer or nothing may be created", async () => {
+      const nowhere = { ...onCluster(), KUBECONFIG: home.path("none") };
+      const unanswered = await home.coord(["launch", ...launcher(), ...flags], nowhere);
+      expect(unanswered).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("The cluster cannot be asked") });
+      const noKubectl = await home.coord(["launch", ...launcher(), ...flags], { PATH: "/nonexistent" });
+      expect(noKubectl).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("kubectl is not on the PATH") });
+      plane.kubectl("create", "namespace", namespace);
+    });
+
+    it("is cleared away by kill-stale when its coordinator was murdered", async () => {
+      plane.kubectl("create", "namespace", namespace);
+      const args = ["launch", "--detach", ...launcher(), "--output", home.path("murdered"), ...flags];
+      const { stdout } = await home.coord([...args, "--max-steps", "2000"], onCluster());
+      const runId = stdout.trim();
+      await until("step 2", async () => (await home.metrics(runId)).some((line) => line["step"] === 2));
+      const record = readFileSync(join(home.home, "runs", runId, "coordinator.json"), "utf8");
+      process.kill((JSON.parse(record) as { process: { pid: number } }).process.pid, "SIGKILL");
+      const objects = () => plane.kubectl("get", "job,secret", "-n", namespace, "-o", "name");
+      expect(objects()).toContain(`job.batch/coord-${runId}`);
+      const cleared = await home.coord(["kill-stale", "--run", runId], onCluster());
+      expect(cleared).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(`job.batch/coord-${runId}`) });
+      expect(objects()).toBe("");
+      await until("no pod", () => kubelet.running(`coord-${runId}`).length === 0);
+    });
+  });
+
   it("train to the same adapter when a worker's pod is deleted on the way", async () => {
     apply();
     await stepReached(4);

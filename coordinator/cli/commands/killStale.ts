@@ -2,6 +2,7 @@ import { exitCodes } from "../../../shared/errors.ts";
 import { coordHome } from "../../../shared/runPaths.ts";
 import { formatStaleReport } from "../../stale/formatStaleReport.ts";
 import { killStale } from "../../stale/killStale.ts";
+import { type ClusterStaleReport, killStaleInClusters } from "../../stale/killStaleInClusters.ts";
 import { type HostStaleReport, killStaleOnHosts } from "../../stale/killStaleOnHosts.ts";
 import { type Command, jsonOption, textValue } from "../command.ts";
 
@@ -16,7 +17,7 @@ export const killStaleCommand: Command = {
   options: {
     "dry-run": { type: "boolean", alias: "n", describe: "Only show what would be ended." },
     "all-runs": { type: "boolean", describe: "End your live runs too." },
-    "this-host": { type: "boolean", describe: "Do not ask the hosts that dead runs have used over ssh." },
+    "this-host": { type: "boolean", describe: "Ask neither the hosts nor the clusters that dead runs have used." },
     run: { describe: "Look at this run only.", requiresArg: true },
     ...jsonOption,
   },
@@ -38,19 +39,24 @@ export const killStaleCommand: Command = {
       });
       // This host first: what would start agents again must be gone.
       const hosts = values["this-host"] ? [] : await killStaleOnHosts({ home, dryRun, runId, signal: leaving.signal });
-      const report = { ...local, hosts };
+      const clusters = values["this-host"]
+        ? []
+        : await killStaleInClusters({ home, dryRun, runId, signal: leaving.signal });
+      const report = { ...local, hosts, clusters };
       const columns = stdout.isTTY ? stdout.columns : unlimitedColumns;
       stdout.write(
         values["json"]
           ? `${JSON.stringify(report, undefined, 2)}\n`
-          : [formatStaleReport(local, { columns }), ...hosts.map((host) => formatHostReport(host, { columns }))].join(
-              "",
-            ),
+          : [
+              formatStaleReport(local, { columns }),
+              ...hosts.map((host) => formatHostReport(host, { columns })),
+              ...clusters.map((cluster) => formatClusterReport(cluster, dryRun)),
+            ].join(""),
       );
       const survived = [local, ...hosts.map(({ report }) => report)].some((found) =>
         found?.processes.some(({ outcome }) => outcome === "survived"),
       );
-      const unanswered = hosts.some(({ problem }) => problem !== undefined);
+      const unanswered = [...hosts, ...clusters].some(({ problem }) => problem !== undefined);
       return survived || unanswered ? exitCodes.trainingFailed : exitCodes.done;
     } finally {
       unsubscribe();
@@ -62,4 +68,9 @@ function formatHostReport({ host, problem, report, runId }: HostStaleReport, wid
   const head = `Host ${host}, run ${runId}: `;
   if (report === undefined) return `${head}${problem} Run coord kill-stale again when it is back.\n`;
   return `${head}\n${formatStaleReport(report, width)}`;
+}
+
+function formatClusterReport({ objects, problem, runId }: ClusterStaleReport, dryRun: boolean): string {
+  if (problem !== undefined) return `Kubernetes, run ${runId}: ${problem} Run coord kill-stale again later.\n`;
+  return `Kubernetes, run ${runId}: ${dryRun ? "would delete" : "deleted"} ${objects.join(", ")}\n`;
 }

@@ -16,6 +16,7 @@ import type { ApiClient, ApiObject } from "./apiClient.ts";
 
 const runContainer = fileURLToPath(new URL("runContainer.sh", import.meta.url));
 const lookMs = 250;
+const podAddress = "10.213.0.2";
 
 /** A pod whose process is running or has ended. */
 interface RunningPod {
@@ -33,6 +34,8 @@ export class LocalKubelet {
   readonly #running = new Map<string, RunningPod>();
   /** The pods' network: this host's other programs have their ports, the pods theirs. */
   readonly #network = `coord-pods-${process.pid}`;
+  /** Where pods reach this host. */
+  readonly hostAddress = "10.213.0.1";
   readonly #stop = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #failure: unknown;
@@ -50,7 +53,17 @@ export class LocalKubelet {
   async start(): Promise<void> {
     const { api, nodes } = this.options;
     execFileSync("ip", ["netns", "add", this.#network]);
-    execFileSync("ip", ["-n", this.#network, "link", "set", "lo", "up"]);
+    // A cable between the pods and this host, where a coordinator outside the cluster runs.
+    const [here, there] = [`coord${process.pid}a`, `coord${process.pid}b`];
+    const commands = [
+      `-n ${this.#network} link set lo up`,
+      `link add ${here} type veth peer name ${there} netns ${this.#network}`,
+      `address add ${this.hostAddress}/30 dev ${here}`,
+      `link set ${here} up`,
+      `-n ${this.#network} address add ${podAddress}/30 dev ${there}`,
+      `-n ${this.#network} link set ${there} up`,
+    ];
+    for (const command of commands) execFileSync("ip", command.split(" "));
     for (const name of nodes) {
       await api.create("/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name } });
       await this.#heartbeat(name);
