@@ -4,7 +4,7 @@ import { toCoordError } from "../../shared/errors.ts";
 export function reportError(thrown: unknown, debug: boolean): { text: string; exitCode: number } {
   const error = toCoordError(thrown);
   const lines = [`coord: ${error.message}`];
-  if (debug) lines.push(...stackTraces(error));
+  if (debug) lines.push(`${error.code} (ERRORS.md)`, ...stackTraces(error));
   else if (error.code === "INTERNAL") lines.push("This is a defect in coord; --debug shows where it happened.");
   return { text: `${lines.join("\n")}\n`, exitCode: error.exitCode };
 }
