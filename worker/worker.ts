@@ -202,7 +202,11 @@ class Worker {
     this.#loaded = undefined;
     const config = runConfigSchema.parse(JSON.parse(plan.configJson));
     this.#heartbeat.phase = WorkerPhase.LOADING;
-    const engine = await createEngine(config, { modelDirectory: config.model!, threads: config.threadsPerWorker });
+    const engine = await createEngine(config, {
+      modelDirectory: config.model!,
+      threads: config.threadsPerWorker,
+      onNote: (line) => this.#options.logger.info(line),
+    });
     this.#options.logger.info({ engine: engine.description, parameters: engine.layout.elements }, "loaded");
     const trainer = new Trainer({
       engine,

@@ -41,6 +41,7 @@ export function launchCommands(config: RunConfig, home: string): PlaceCommands[]
         const env = workerEnvironment({
           ...{ runId, nodeRank, localRank, gpus, attempt: 0 },
           threads: config.threadsPerWorker,
+          device: config.device,
           masterAddress: host,
           masterPort: config.masterPort,
           sharedHost: config.launcher === "local",

@@ -17,9 +17,6 @@ export async function preflight(
   const [contradiction] = contradictions(config);
   if (contradiction !== undefined) throw new CoordError("CONFIG_INVALID", contradiction);
   await checkCertificates(config);
-  if (config.engine !== "onnx") {
-    throw new CoordError("CONFIG_INVALID", `--engine ${config.engine} is not available in this version; use onnx.`);
-  }
   if (config.evalData !== undefined && config.evalSplit > 0) {
     throw new CoordError("CONFIG_INVALID", "Give either --eval-data or --eval-split, not both.");
   }

@@ -72,6 +72,7 @@ export class RunAgents {
         workerEnvironment({
           ...{ runId, nodeRank, localRank, gpus, attempt },
           threads: config.threadsPerWorker,
+          device: config.device,
           masterAddress: address.slice(0, separator),
           masterPort: Number(address.slice(separator + 1)),
           sharedHost: config.launcher === "local",

@@ -13,6 +13,8 @@ export interface WorkerPlace {
   readonly masterPort: number;
   /** True when all nodes are simulated on one host and share its GPUs. */
   readonly sharedHost: boolean;
+  /** `--device`: cuda:2 leaves out the first two GPUs. */
+  readonly device: string;
   /** The CUDA_VISIBLE_DEVICES that the agent itself sees, if any. */
   readonly visibleDevices?: string;
 }
@@ -22,7 +24,7 @@ export function workerEnvironment(place: WorkerPlace): Record<string, string> {
   const { gpus, localRank, nodeRank } = place;
   const rank = firstRankOf(gpus, nodeRank) + localRank;
   // Simulated nodes share the host's GPUs, so the places are spread over all of them.
-  const index = place.sharedHost ? rank : localRank;
+  const index = (place.sharedHost ? rank : localRank) + Number(place.device.split(":")[1] ?? 0);
   const devices = place.visibleDevices?.split(",").filter((device) => device !== "");
   return {
     RANK: String(rank),
@@ -35,6 +37,11 @@ export function workerEnvironment(place: WorkerPlace): Record<string, string> {
     MASTER_PORT: String(place.masterPort),
     CUDA_VISIBLE_DEVICES: devices?.length ? devices[index % devices.length]! : String(index),
     OMP_NUM_THREADS: String(place.threads),
+    TF_NUM_INTRAOP_THREADS: String(place.threads),
+    TF_NUM_INTEROP_THREADS: "1",
+    // TensorFlow else takes all of a GPU's memory, and reports each library that it does not find.
+    TF_FORCE_GPU_ALLOW_GROWTH: "true",
+    TF_CPP_MIN_LOG_LEVEL: "1",
     COORD_RUN_ID: place.runId,
     COORD_ATTEMPT: String(place.attempt),
   };

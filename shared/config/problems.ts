@@ -92,6 +92,12 @@ export function contradictions(config: RunConfig): string[] {
         "out and reach the page with ssh -L.",
     );
   }
+  if (config.engine === "tfjs" && config.device === "webgpu") {
+    found.push("--device webgpu needs --engine onnx; with --engine tfjs use --device auto, cpu or cuda.");
+  }
+  if (config.engine === "tfjs" && (config.gradientCheckpointing || config.loadIn8bit || config.loadIn4bit)) {
+    found.push("--gradient-checkpointing, --load-in-8bit and --load-in-4bit need --engine onnx.");
+  }
   found.push(...patternProblems("--rank-pattern", config.rankPattern));
   found.push(...patternProblems("--alpha-pattern", config.alphaPattern));
   return [...found, ...columnProblems(config.columns)];

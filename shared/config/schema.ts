@@ -167,7 +167,13 @@ export const runConfigSchema = z.strictObject({
     .optional()
     .describe("HuggingFace-format model directory, or owner/name[@revision] on the hub (default: the built-in demo)."),
   engine: z.enum(["onnx", "tfjs"]).default("onnx").describe("What computes gradients."),
-  device: z.enum(["auto", "cpu", "webgpu", "cuda"]).default("auto").describe("Where the engine computes."),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|webgpu|cuda(:\d{1,2})?)$/, "must be auto, cpu, webgpu, cuda or cuda:INDEX")
+    .default("auto")
+    .describe(
+      "Where the engine computes: auto, cpu, webgpu, cuda, or cuda:2 to begin with the host's GPU 2. auto takes a GPU where one can be used; the log says why.",
+    ),
   loadIn8bit: z
     .boolean()
     .default(false)

@@ -58,6 +58,11 @@ export interface Engine {
     options?: { readonly dropout?: DropoutKey; readonly onGradient?: (start: number, end: number) => void },
   ): Promise<TokenLoss>;
   evaluate(batch: Batch): Promise<TokenLoss>;
+  /**
+   * Where a loss that is no number comes from: the first module ("model.layers.3.mlp.up_proj") or layer whose output for
+   * this batch is not finite; undefined where all are.
+   */
+  firstNotFinite(batch: Batch): Promise<string | undefined>;
   /** Takes a copy of `flat`. */
   setParameters(flat: Float32Array): Promise<void>;
   /** Predicted peak for micro-batches of this size. */

@@ -8,8 +8,9 @@ import { estimateMemory } from "../model/memory.ts";
 import { buildModel, type Model } from "../model/model.ts";
 import type { Trainable } from "../model/trainable.ts";
 import { readModelConfig } from "../model/weights.ts";
+import type { Device } from "./device.ts";
 import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "./engine.ts";
-import type { EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
+import type { EngineName, EngineNote, EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
 
 /** What an engine is made from. */
 export interface EngineHostOptions {
@@ -21,6 +22,12 @@ export interface EngineHostOptions {
   readonly execution?: Execution;
   /** Tokens of the longest sample to come. */
   readonly maxLength?: number;
+  /** onnx unless given. */
+  readonly engine?: EngineName;
+  /** The fastest that is there, unless given. */
+  readonly device?: Device;
+  /** Gets lines for the log: what was chosen to compute with, and why. */
+  readonly onNote?: (line: string) => void;
 }
 
 /** Longest that the end of the process waits for a computation, in milliseconds. */
@@ -66,20 +73,19 @@ export class EngineHost implements Engine {
     this.#execution = options.execution ?? { kind: "whole" };
     const vector = () => new SharedArrayBuffer(Math.max(1, this.layout.elements) * Float32Array.BYTES_PER_ELEMENT);
     const busy = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const data: EngineThreadData = {
-      ...options,
-      execution: this.#execution,
-      parameters: vector(),
-      gradient: vector(),
-      busy,
-    };
+    const { device = { kind: "auto" }, engine = "onnx", modelDirectory, onNote, threads, trainable } = options;
+    const opening = { device, engine, execution: this.#execution, modelDirectory, threads, trainable };
+    const data: EngineThreadData = { ...opening, parameters: vector(), gradient: vector(), busy };
     this.#parameters = new Float32Array(data.parameters);
     this.#gradient = new Float32Array(data.gradient);
     this.#busy = new Int32Array(busy).fill(1);
     process.once("exit", this.#awaitIdle);
     const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
     this.#thread = new Worker(new URL(`./engineThread${extension}`, import.meta.url), { workerData: data });
-    this.#thread.on("message", (response: EngineResponse) => this.#settle(response));
+    this.#thread.on("message", (message: EngineResponse | EngineNote) => {
+      if ("note" in message) onNote?.(message.note);
+      else this.#settle(message);
+    });
     this.#thread.on("error", (thrown) => this.#fail(`failed: ${thrown instanceof Error ? thrown.message : thrown}`));
     this.#thread.on("exit", (code) => this.#fail(`ended with code ${code}`));
   }
@@ -107,6 +113,10 @@ export class EngineHost implements Engine {
 
   async evaluate(batch: Batch): Promise<TokenLoss> {
     return this.#lossOf({ method: "evaluate", batch });
+  }
+
+  async firstNotFinite(batch: Batch): Promise<string | undefined> {
+    return (await this.#call({ method: "firstNotFinite", batch })).module;
   }
 
   async setParameters(flat: Float32Array): Promise<void> {

@@ -1,8 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { assertNever, CoordError, toCoordError } from "../../shared/errors.ts";
 import type { Engine, TokenLoss } from "./engine.ts";
-import type { EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
-import { openOnnxEngine } from "./onnx/openOnnxEngine.ts";
+import type { EngineNote, EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
+import { openEngine } from "./openEngine.ts";
 
 // The main file of the thread that an engine computes in; worker/engine/engineHost.ts is the other side.
 
@@ -13,47 +13,58 @@ const data = workerData as EngineThreadData;
 const parameters = new Float32Array(data.parameters);
 const gradient = new Float32Array(data.gradient);
 const busy = new Int32Array(data.busy);
-const ready = openOnnxEngine(data.modelDirectory, data.trainable, data.threads, data.execution);
+const ready = openEngine(data, (note) => port.postMessage({ note } satisfies EngineNote));
 
 // One after the other, in the order of arrival.
 let turn: Promise<void> = answer(0, async () => ({ description: (await ready).description }));
 port.on("message", ({ id, call }: EngineRequest) => {
   turn = turn.then(() =>
-    answer(id, async () => {
-      const loss = await perform(await ready, call, (start, end) =>
+    answer(id, async () =>
+      perform(await ready, call, (start, end) =>
         port.postMessage({ id, final: [start, end] } satisfies EngineResponse),
-      );
-      return loss ? { loss } : {};
-    }),
+      ),
+    ),
   );
 });
+
+interface Result {
+  readonly loss?: TokenLoss;
+  readonly module?: string;
+  readonly description?: string;
+}
 
 async function perform(
   engine: Engine,
   call: EngineRequest["call"],
   onGradient: (start: number, end: number) => void,
-): Promise<TokenLoss | undefined> {
+): Promise<Result> {
   switch (call.method) {
     case "forwardBackward":
       gradient.fill(0);
-      return engine.forwardBackward(call.batch, gradient, {
-        onGradient,
-        ...(call.dropout && { dropout: call.dropout }),
-      });
+      return {
+        loss: await engine.forwardBackward(call.batch, gradient, {
+          onGradient,
+          ...(call.dropout && { dropout: call.dropout }),
+        }),
+      };
     case "evaluate":
-      return engine.evaluate(call.batch);
+      return { loss: await engine.evaluate(call.batch) };
+    case "firstNotFinite": {
+      const module = await engine.firstNotFinite(call.batch);
+      return module === undefined ? {} : { module };
+    }
     case "setParameters":
       await engine.setParameters(parameters);
-      return undefined;
+      return {};
     case "dispose":
       await engine.dispose();
-      return undefined;
+      return {};
     default:
       return assertNever(call);
   }
 }
 
-async function answer(id: number, run: () => Promise<{ loss?: TokenLoss; description?: string }>) {
+async function answer(id: number, run: () => Promise<Result>) {
   let response: EngineResponse;
   Atomics.store(busy, 0, 1);
   try {

@@ -172,16 +172,19 @@ export class Trainer {
     let sum = 0;
     let tokens = 0;
     let inputTokens = 0;
+    let module: string | undefined;
     for (const [microBatch, samples] of microBatches.entries()) {
       signal.throwIfAborted();
       const dropout = config.loraDropout > 0 ? { dropout: { seed: config.seed, step, slot, microBatch } } : {};
-      const loss = await engine.forwardBackward(collate(samples), gradient, dropout);
+      const batch = collate(samples);
+      const loss = await engine.forwardBackward(batch, gradient, dropout);
+      if (!Number.isFinite(loss.sum)) module ??= await engine.firstNotFinite(batch);
       sum += loss.sum;
       tokens += loss.tokens;
       inputTokens += samples.reduce((total, sample) => total + sample.inputIds.length, 0);
     }
     if (faultInjected("gradient-nan", step, this.#options.client.caller.workerId)) gradient.fill(Number.NaN, -1);
-    const notFinite = firstNotFinite(gradient, engine.layout) ?? (Number.isFinite(sum) ? undefined : "loss");
+    const notFinite = module ?? firstNotFinite(gradient, engine.layout) ?? (Number.isFinite(sum) ? undefined : "loss");
     if (notFinite === undefined) return { slot, gradient, loss: { sum, tokens }, inputTokens };
     // So that whoever gets the sum sees it, even if only the loss was wrong; losses of other slots stay usable.
     gradient[0] = Number.NaN;

@@ -17,6 +17,7 @@ import type { Program } from "../../model/program.ts";
 import { SegmentWeights, type WeightStorage } from "../../model/segmentWeights.ts";
 import type { Weights } from "../../model/weights.ts";
 import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "../engine.ts";
+import type { Provider } from "./chooseProvider.ts";
 import { emitOnnx } from "./emitOnnx.ts";
 import { finalRanges } from "./finalRanges.ts";
 import { floats, total } from "./floats.ts";
@@ -27,6 +28,8 @@ import { guarded, openSession, type SessionOptions } from "./session.ts";
 export interface LayeredOptions {
   readonly threads: number;
   readonly storage: WeightStorage;
+  /** The CPU unless given. */
+  readonly provider?: Provider;
 }
 
 const outputName = "output";
@@ -74,16 +77,21 @@ export class LayeredOnnxEngine implements Engine {
     }
   }
 
-  private constructor(model: Model, cut: CutModel, weights: SegmentWeights, { threads, storage }: LayeredOptions) {
+  private constructor(
+    model: Model,
+    cut: CutModel,
+    weights: SegmentWeights,
+    { provider = "cpu", threads, storage }: LayeredOptions,
+  ) {
     const held = { file: "read layer by layer", int8: "in 8 bits", nf4: "in 4 bits (NF4)" }[storage];
-    this.description = `onnx (cpu, ${threads} ${threads === 1 ? "thread" : "threads"}, activations recomputed, weights ${held})`;
+    this.description = `onnx (${provider}, ${threads} ${threads === 1 ? "thread" : "threads"}, activations recomputed, weights ${held})`;
     this.layout = model.layout;
     this.#model = model;
     this.#cut = cut;
     this.#storage = storage;
     this.#weights = weights;
     // Without an arena, memory of one segment is free for the next, and the peak is what the largest one needs.
-    this.#options = { threads, arena: false };
+    this.#options = { provider, threads, arena: false };
     this.#head = cut.head && new HeadLoss(cut.head, weights, this.#options);
     this.#parameters = new Float32Array(model.layout.elements);
     for (const { name, shape, offset } of model.layout.tensors) {
@@ -147,6 +155,16 @@ export class LayeredOnnxEngine implements Engine {
       ? await this.#head.run(hidden!, inputs.values.get(inputNames.targets)!.data)
       : total(hidden!);
     return { sum, tokens: inputs.sizes.L };
+  }
+
+  async firstNotFinite(batch: Batch): Promise<string | undefined> {
+    const inputs = this.#inputs(batch);
+    let hidden: Float32Array | undefined;
+    for (const [at, segment] of this.#cut.segments.entries()) {
+      hidden = await this.#returned(segment.kind.evaluation, segment, inputs, hidden, at % 2, undefined);
+      if (!hidden.every(Number.isFinite)) return layerOf([...segment.parameters.values()]);
+    }
+    return Number.isFinite((await this.evaluate(batch)).sum) ? undefined : "the head";
   }
 
   async setParameters(flat: Float32Array): Promise<void> {
@@ -270,6 +288,12 @@ export class LayeredOnnxEngine implements Engine {
     this.#sessions.set(key, session);
     return session;
   }
+}
+
+/** The layer that parameters belong to: "model.layers.3". */
+function layerOf([first = "the loss"]: readonly string[]): string {
+  const name = first.replace(/^base_model\.model\./, "");
+  return /^.*?\.\d+(?=\.)/.exec(name)?.[0] ?? name;
 }
 
 function gradientNames({ inputGradient, backward }: SegmentKind): string[] {

@@ -12,14 +12,24 @@ import {
 import { inputNames } from "../../model/description.ts";
 import { estimateMemory } from "../../model/memory.ts";
 import type { Model } from "../../model/model.ts";
+import { firstOf, probe } from "../../model/notFinite.ts";
 import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "../engine.ts";
+import type { Provider } from "./chooseProvider.ts";
 import { emitOnnx } from "./emitOnnx.ts";
+import { FirstRunProfile } from "./firstRunProfile.ts";
 import { floats, total } from "./floats.ts";
 import type { PlacedWeights } from "./placeWeights.ts";
-import { guarded, openSession } from "./session.ts";
+import { guarded, openSession, type SessionOptions } from "./session.ts";
 
 const lossName = "loss";
 const noWeights: PlacedWeights = { external: new Map(), folder: undefined, fed: new Map() };
+
+export interface OnnxEngineOptions {
+  readonly threads?: number;
+  readonly provider?: Provider;
+  /** Gets a line on the nodes that the provider leaves to the CPU. */
+  readonly onNote?: (line: string) => void;
+}
 
 /** Runs a model with onnxruntime. Blocks the thread while it computes; worker/engine/engineHost.ts gives it one of its own. */
 export class OnnxEngine implements Engine {
@@ -27,7 +37,8 @@ export class OnnxEngine implements Engine {
   readonly layout: Model["layout"];
   readonly #model: Model;
   readonly #weights: PlacedWeights;
-  readonly #threads: number;
+  readonly #options: SessionOptions;
+  #profile: FirstRunProfile | undefined;
   readonly #training: InferenceSession;
   #evaluation: Promise<InferenceSession> | undefined;
   readonly #parameters: Float32Array;
@@ -36,18 +47,35 @@ export class OnnxEngine implements Engine {
   #positions: { sequence: number; tables: PositionTables } | undefined;
 
   /** Opens the training session. `weights` holds the model's frozen weights; a model without any needs none. */
-  static async create(model: Model, weights: PlacedWeights = noWeights, threads = 1): Promise<OnnxEngine> {
+  static async create(
+    model: Model,
+    weights: PlacedWeights = noWeights,
+    { onNote = () => {}, provider = "cpu", threads = 1 }: OnnxEngineOptions = {},
+  ): Promise<OnnxEngine> {
     const gradients = model.layout.tensors.map(({ name }) => gradientName(name));
     const bytes = emitOnnx(model.training, [lossName, ...gradients], weights.external);
-    return new OnnxEngine(model, weights, threads, await openSession(bytes, sessionOptions(weights, threads)));
+    const { folder } = weights;
+    const options = { provider, threads, ...(folder === undefined ? {} : { folder }) };
+    // What the CPU has to take over is known when the first step has run.
+    const profile = provider === "cpu" ? undefined : new FirstRunProfile(provider, onNote);
+    const profiled = profile ? { ...options, profilePrefix: profile.prefix } : options;
+    return new OnnxEngine(model, weights, options, await openSession(bytes, profiled), profile);
   }
 
-  private constructor(model: Model, weights: PlacedWeights, threads: number, training: InferenceSession) {
-    this.description = `onnx (cpu, ${threads} ${threads === 1 ? "thread" : "threads"})`;
+  private constructor(
+    model: Model,
+    weights: PlacedWeights,
+    options: SessionOptions,
+    training: InferenceSession,
+    profile: FirstRunProfile | undefined,
+  ) {
+    const { provider = "cpu", threads } = options;
+    this.description = `onnx (${provider}, ${threads} ${threads === 1 ? "thread" : "threads"})`;
+    this.#profile = profile;
     this.layout = model.layout;
     this.#model = model;
     this.#weights = weights;
-    this.#threads = threads;
+    this.#options = options;
     this.#training = training;
     this.#parameters = new Float32Array(model.layout.elements);
     for (const [name, data] of weights.fed) {
@@ -79,21 +107,37 @@ export class OnnxEngine implements Engine {
         values.set(mask.name, dropoutMask(mask, this.#model.dropout, inputs, dropout));
       }
       const results = await this.#run(this.#training, values);
+      this.#profile = this.#profile?.end(this.#training);
+      sum = total(floats(results[lossName]));
       for (const { name, offset } of this.layout.tensors) {
         const part = floats(results[gradientName(name)]);
         for (let i = 0; i < part.length; i++) gradient[offset + i]! += part[i]!;
       }
-      sum = total(floats(results[lossName]));
     }
     onGradient?.(0, this.layout.elements);
     return { sum, tokens };
   }
 
   async evaluate(batch: Batch): Promise<TokenLoss> {
-    const { sizes, values } = this.#inputs(batch);
-    if (sizes.L === 0) return { sum: 0, tokens: 0 };
-    const results = await this.#run(await this.#evaluationSession(), values);
-    return { sum: total(floats(results[lossName])), tokens: sizes.L };
+    const inputs = this.#inputs(batch);
+    if (inputs.sizes.L === 0) return { sum: 0, tokens: 0 };
+    const results = await this.#run(await this.#evaluationSession(), inputs.values);
+    return { sum: total(floats(results[lossName])), tokens: inputs.sizes.L };
+  }
+
+  async firstNotFinite(batch: Batch): Promise<string | undefined> {
+    const { modules, program } = probe(this.#model.evaluation);
+    const names = modules.map((_, index) => `sum.${index}`);
+    const session = await openSession(emitOnnx(program, names, this.#weights.external), this.#options);
+    try {
+      const sums = await this.#run(session, this.#inputs(batch).values);
+      return firstOf(
+        modules,
+        names.map((name) => floats(sums[name])),
+      );
+    } finally {
+      await session.release();
+    }
   }
 
   async setParameters(flat: Float32Array): Promise<void> {
@@ -111,6 +155,7 @@ export class OnnxEngine implements Engine {
   }
 
   async dispose(): Promise<void> {
+    this.#profile = this.#profile?.end(this.#training);
     await this.#training.release();
     await (await this.#evaluation)?.release();
   }
@@ -127,7 +172,7 @@ export class OnnxEngine implements Engine {
   #evaluationSession(): Promise<InferenceSession> {
     this.#evaluation ??= openSession(
       emitOnnx(this.#model.evaluation, [lossName], this.#weights.external),
-      sessionOptions(this.#weights, this.#threads),
+      this.#options,
     );
     return this.#evaluation;
   }
@@ -145,7 +190,3 @@ export class OnnxEngine implements Engine {
 }
 
 const gradientName = (name: string) => `gradient.${name}`;
-
-function sessionOptions({ folder }: PlacedWeights, threads: number) {
-  return folder === undefined ? { threads } : { threads, folder };
-}

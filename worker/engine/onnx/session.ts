@@ -1,5 +1,6 @@
 import { InferenceSession } from "onnxruntime-node";
 import { CoordError } from "../../../shared/errors.ts";
+import type { Provider } from "./chooseProvider.ts";
 
 export interface SessionOptions {
   /** Compute threads. */
@@ -8,15 +9,20 @@ export interface SessionOptions {
   readonly folder?: string;
   /** Whether freed memory is kept for later runs (default: true). */
   readonly arena?: boolean;
+  /** The CPU unless given. What it cannot do, the CPU does. */
+  readonly provider?: Provider;
+  /** Writes a profile of what is run to a file with this prefix, until `endProfiling`. */
+  readonly profilePrefix?: string;
 }
 
-/** Opens an ONNX model on the CPU provider. Throws CoordError ENGINE_FAILED. */
+/** Opens an ONNX model. Throws CoordError ENGINE_FAILED. */
 export async function openSession(
   model: Uint8Array,
-  { threads, folder, arena = true }: SessionOptions,
+  { threads, folder, arena = true, provider = "cpu", profilePrefix }: SessionOptions,
 ): Promise<InferenceSession> {
   const options: InferenceSession.SessionOptions = {
-    executionProviders: ["cpu"],
+    executionProviders: [provider],
+    ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
     executionMode: "sequential",
     intraOpNumThreads: threads,
     interOpNumThreads: 1,

@@ -8,6 +8,7 @@ const place = {
   gpus: [8, 8],
   attempt: 4,
   threads: 3,
+  device: "auto",
   masterAddress: "127.0.0.1",
   masterPort: 29500,
   sharedHost: false,
@@ -26,6 +27,10 @@ describe("workerEnvironment", () => {
       MASTER_PORT: "29500",
       CUDA_VISIBLE_DEVICES: "2",
       OMP_NUM_THREADS: "3",
+      TF_NUM_INTRAOP_THREADS: "3",
+      TF_NUM_INTEROP_THREADS: "1",
+      TF_FORCE_GPU_ALLOW_GROWTH: "true",
+      TF_CPP_MIN_LOG_LEVEL: "1",
       COORD_RUN_ID: "r",
       COORD_ATTEMPT: "4",
     });
@@ -37,6 +42,14 @@ describe("workerEnvironment", () => {
         "CUDA_VISIBLE_DEVICES"
       ];
     expect([device(0, 0), device(0, 1), device(1, 0), device(1, 1)]).toEqual(["3", "5", "7", "3"]);
+  });
+});
+
+describe("the GPU of a worker", () => {
+  it("begins with the one that --device names", () => {
+    const device = (localRank: number) =>
+      workerEnvironment({ ...place, device: "cuda:3", localRank })["CUDA_VISIBLE_DEVICES"];
+    expect([device(0), device(1)]).toEqual(["3", "4"]);
   });
 });
 

@@ -82,7 +82,17 @@ describe("resolveConfig", () => {
       "--eval-split must be at most 0.5, got 0.7.",
     ],
     ["an exclusive maximum itself", { flags: { "adam-beta1": "1" } }, "--adam-beta1 must be less than 1, got 1."],
-    ["an unknown choice", { flags: { device: "gpu" } }, '--device must be one of auto, cpu, webgpu, cuda, got "gpu".'],
+    ["an unknown choice", { flags: { engine: "torch" } }, '--engine must be one of onnx, tfjs, got "torch".'],
+    [
+      "an unknown device",
+      { flags: { device: "gpu" } },
+      '--device must be auto, cpu, webgpu, cuda or cuda:INDEX, got "gpu".',
+    ],
+    [
+      "an engine without the device asked for",
+      { flags: { engine: "tfjs", device: "webgpu" } },
+      "--device webgpu needs --engine onnx; with --engine tfjs use --device auto, cpu or cuda.",
+    ],
     [
       "no boolean",
       { environment: { COORD_INSECURE: "maybe" } },
