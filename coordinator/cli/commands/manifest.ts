@@ -1,10 +1,10 @@
 import { stringify } from "yaml";
 import { flagOptions } from "../../../shared/config/flags.ts";
 import { CoordError } from "../../../shared/errors.ts";
+import { givenVariables } from "../../launch/givenVariables.ts";
 import { agentObjects } from "../../launch/kubernetes/agentObjects.ts";
 import { readWorkerJob } from "../../launch/kubernetes/readWorkerJob.ts";
 import { pinConfig } from "../../launch/pinConfig.ts";
-import { givenVariables } from "../../launch/givenVariables.ts";
 import type { Command } from "../command.ts";
 import { loadConfig } from "../loadConfig.ts";
 

@@ -39,7 +39,7 @@ async function generationAtWork() {
     },
   });
   const collective = new Collective(() => session, {
-    ...{ slots: 2, groupSize: 2 },
+    ...{ slots: 2, groupSize: 2, format: "float32" as const },
     onNotFinite: tell("not finite"),
     onEvaluation: tell("evaluation"),
   });
