@@ -49,7 +49,7 @@ const mutations = [
     file: "shared/checkpoint/writeDurably.ts",
     from: "      await writer.sync();\n",
     to: "",
-    test: "test/unit/shared/checkpoint/localStoreFaults.test.ts",
+    test: "test/chaos/powerLoss.test.ts",
   },
 ];
 
@@ -92,6 +92,12 @@ try {
 process.exitCode = green === 0 ? 0 : 1;
 
 function run(test) {
-  const args = [join(root, "node_modules/vitest/vitest.mjs"), "run", "--project", "unit", test];
+  const args = [
+    join(root, "node_modules/vitest/vitest.mjs"),
+    "run",
+    "--project",
+    test.startsWith("test/unit/") ? "unit" : "integration",
+    test,
+  ];
   return spawnSync(process.execPath, args, { cwd: copy, stdio: "ignore" }).status ?? 1;
 }

@@ -9,7 +9,7 @@ const read = (path: string) => readFileSync(join(packageRoot(), path), "utf8");
 /** The test that produces each code. */
 const producedBy: Readonly<Record<ErrorCode, string>> = {
   CONFIG_INVALID: "test/unit/shared/config/resolve.test.ts",
-  MODEL_INVALID: "test/unit/worker/model/badModels.test.ts",
+  MODEL_INVALID: "test/integration/badModels.test.ts",
   DATA_INVALID: "test/unit/coordinator/dataset/reading/readDataSet.test.ts",
   TEMPLATE_INVALID: "test/unit/shared/dataset/chatTemplate.test.ts",
   DOWNLOAD_FAILED: "test/integration/hub.test.ts",
@@ -20,7 +20,7 @@ const producedBy: Readonly<Record<ErrorCode, string>> = {
   RUN_IN_USE: "test/unit/coordinator/runs/runDirectory.test.ts",
   PORT_UNAVAILABLE: "test/unit/coordinator/ports/bindLeased.test.ts",
   PREFLIGHT_REFUSED: "test/integration/errorCodes.test.ts",
-  STORAGE_FAILED: "test/unit/shared/checkpoint/localStoreFaults.test.ts",
+  STORAGE_FAILED: "test/chaos/checkpointErrors.test.ts",
   ENGINE_FAILED: "test/integration/errorCodes.test.ts",
   NOT_FINITE: "test/unit/shared/checkpoint/localStore.test.ts",
   DAMAGED: "test/unit/coordinator/collective/sharedRound.test.ts",

@@ -60,6 +60,7 @@ describe("help", () => {
         coord profile      Write a trace of the next steps across all ranks
         coord dashboard    Serve a web page of this host's runs
         coord init         Write a commented coord.yaml
+        coord manifest     Print the Kubernetes objects of a launch
         coord plan         Estimate a run: steps, memory, time, cost
         coord doctor       Check whether this host can train
         coord kill-stale   Find and end what dead runs left behind

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { prepareDataset } from "../../../../coordinator/dataset/prepareDataset.ts";
-import { runConfigSchema } from "../../../../shared/config/schema.ts";
-import { CoordError } from "../../../../shared/errors.ts";
-import { tinyTokenizer, writeTokenizer } from "../../../support/tinyTokenizer.ts";
+import { prepareDataset } from "../../coordinator/dataset/prepareDataset.ts";
+import { runConfigSchema } from "../../shared/config/schema.ts";
+import { CoordError } from "../../shared/errors.ts";
+import { tinyTokenizer, writeTokenizer } from "../support/tinyTokenizer.ts";
 
 let directory: string;
 let modelDirectory: string;

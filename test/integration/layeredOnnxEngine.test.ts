@@ -1,14 +1,14 @@
 import { rm } from "node:fs/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Engine } from "../../../../../worker/engine/engine.ts";
-import { LayeredOnnxEngine } from "../../../../../worker/engine/onnx/layeredOnnxEngine.ts";
-import { openOnnxEngine } from "../../../../../worker/engine/onnx/openOnnxEngine.ts";
-import { buildModel } from "../../../../../worker/model/model.ts";
-import { quantizeInt8 } from "../../../../../worker/model/quantized/int8.ts";
-import { quantizeNf4 } from "../../../../../worker/model/quantized/nf4.ts";
-import type { WeightStorage } from "../../../../../worker/model/segmentWeights.ts";
-import type { Trainable } from "../../../../../worker/model/trainable.ts";
-import { openWeights } from "../../../../../worker/model/weights.ts";
+import type { Engine } from "../../worker/engine/engine.ts";
+import { LayeredOnnxEngine } from "../../worker/engine/onnx/layeredOnnxEngine.ts";
+import { openOnnxEngine } from "../../worker/engine/onnx/openOnnxEngine.ts";
+import { buildModel } from "../../worker/model/model.ts";
+import { quantizeInt8 } from "../../worker/model/quantized/int8.ts";
+import { quantizeNf4 } from "../../worker/model/quantized/nf4.ts";
+import type { WeightStorage } from "../../worker/model/segmentWeights.ts";
+import type { Trainable } from "../../worker/model/trainable.ts";
+import { openWeights } from "../../worker/model/weights.ts";
 import {
   type NamedTensor,
   randomBatch,
@@ -18,7 +18,7 @@ import {
   tinyConfig,
   tinyLora,
   writeModel,
-} from "../../../../support/tinyModel.ts";
+} from "../support/tinyModel.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];
 

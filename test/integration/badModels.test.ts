@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { CoordError } from "../../../../shared/errors.ts";
-import { encodeSafetensors } from "../../../../shared/tensors/safetensors.ts";
-import { placeWeights } from "../../../../worker/engine/onnx/placeWeights.ts";
-import { buildModel } from "../../../../worker/model/model.ts";
-import { openWeights, readModelConfig } from "../../../../worker/model/weights.ts";
-import { randomWeights, tinyConfig, tinyLora, writeModel } from "../../../support/tinyModel.ts";
+import { CoordError } from "../../shared/errors.ts";
+import { encodeSafetensors } from "../../shared/tensors/safetensors.ts";
+import { placeWeights } from "../../worker/engine/onnx/placeWeights.ts";
+import { buildModel } from "../../worker/model/model.ts";
+import { openWeights, readModelConfig } from "../../worker/model/weights.ts";
+import { randomWeights, tinyConfig, tinyLora, writeModel } from "../support/tinyModel.ts";
 
 let root: string;
 beforeEach(async () => {

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type SharedPart, SharedRound } from "../../../../coordinator/collective/sharedRound.ts";
-import { slotsOf } from "../../../../coordinator/membership/slotMapping.ts";
-import { blockBytes, kernelMemory, reserve } from "../../../../shared/kernels/kernels.ts";
-import { planBuckets } from "../../../../worker/collective/buckets.ts";
-import { type BlockStore, SharedReduction } from "../../../../worker/collective/sharedReduction.ts";
-import { sumSlots, sumSlotsInBfloat16 } from "../../../support/plainKernels.ts";
-import { bitsOf, floatBits, vectorOf } from "../../../support/specialFloats.ts";
+import { type SharedPart, SharedRound } from "../../coordinator/collective/sharedRound.ts";
+import { slotsOf } from "../../coordinator/membership/slotMapping.ts";
+import { blockBytes, kernelMemory, reserve } from "../../shared/kernels/kernels.ts";
+import { planBuckets } from "../../worker/collective/buckets.ts";
+import { type BlockStore, SharedReduction } from "../../worker/collective/sharedReduction.ts";
+import { sumSlots, sumSlotsInBfloat16 } from "../support/plainKernels.ts";
+import { bitsOf, floatBits, vectorOf } from "../support/specialFloats.ts";
 
 const elementsPerBlock = blockBytes / 4;
 const rounds = fc.record({
