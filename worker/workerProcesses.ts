@@ -7,6 +7,7 @@ import { workerLogDirectory } from "../shared/runPaths.ts";
 import { allocatorEnvironment } from "./allocatorEnvironment.ts";
 import { explainKill } from "./explainKill.ts";
 import { killEvidence, limitKills } from "./killEvidence.ts";
+import { visibleDevice } from "./visibleDevice.ts";
 
 /** How a worker process ended. */
 export interface WorkerExit {
@@ -58,7 +59,11 @@ export class WorkerProcesses {
     const child = await spawnLogged({
       program: entry,
       args: [],
-      env: { ...allocatorEnvironment(process.env), ...environment },
+      env: {
+        ...allocatorEnvironment(process.env),
+        ...environment,
+        CUDA_VISIBLE_DEVICES: visibleDevice(environment["CUDA_VISIBLE_DEVICES"]!, process.env["CUDA_VISIBLE_DEVICES"]),
+      },
       stdout: join(directory, "stdout.log"),
       stderr,
     });

@@ -57,7 +57,6 @@ export class RunAgents {
     const { address, config, events, firstAttempt, paths, runId } = this.options;
     const gpus = gpusOfAllNodes(config);
     const separator = address.lastIndexOf(":");
-    const visibleDevices = process.env["CUDA_VISIBLE_DEVICES"];
     const describe = ({ localRank, nodeRank }: Pick<Place, "localRank" | "nodeRank">) =>
       `rank ${firstRankOf(gpus, nodeRank) + localRank} (node ${nodeRank}, worker ${localRank})`;
     return new AgentPool({
@@ -76,7 +75,6 @@ export class RunAgents {
           masterAddress: address.slice(0, separator),
           masterPort: Number(address.slice(separator + 1)),
           sharedHost: config.launcher === "local",
-          ...(visibleDevices === undefined || config.launcher !== "local" ? {} : { visibleDevices }),
         }),
       onNode: (nodeRank, host) => events.add("membership", `Node ${nodeRank} is here: ${host}.`, { nodeRank, host }),
       onRestart: (place, reason) => events.add("worker", `Starting ${describe(place)} again. ${reason}`, { ...place }),

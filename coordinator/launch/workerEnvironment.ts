@@ -15,8 +15,6 @@ export interface WorkerPlace {
   readonly sharedHost: boolean;
   /** `--device`: cuda:2 leaves out the first two GPUs. */
   readonly device: string;
-  /** The CUDA_VISIBLE_DEVICES that the agent itself sees, if any. */
-  readonly visibleDevices?: string;
 }
 
 /** Environment of a worker, with torchrun's names; RANK and WORLD_SIZE are those of the full membership. */
@@ -25,7 +23,6 @@ export function workerEnvironment(place: WorkerPlace): Record<string, string> {
   const rank = firstRankOf(gpus, nodeRank) + localRank;
   // Simulated nodes share the host's GPUs, so the places are spread over all of them.
   const index = (place.sharedHost ? rank : localRank) + Number(place.device.split(":")[1] ?? 0);
-  const devices = place.visibleDevices?.split(",").filter((device) => device !== "");
   return {
     RANK: String(rank),
     LOCAL_RANK: String(localRank),
@@ -35,7 +32,8 @@ export function workerEnvironment(place: WorkerPlace): Record<string, string> {
     LOCAL_WORLD_SIZE: String(gpus[nodeRank]),
     MASTER_ADDR: place.masterAddress,
     MASTER_PORT: String(place.masterPort),
-    CUDA_VISIBLE_DEVICES: devices?.length ? devices[index % devices.length]! : String(index),
+    // Which of the GPUs that the agent may use; the agent knows them by name.
+    CUDA_VISIBLE_DEVICES: String(index),
     OMP_NUM_THREADS: String(place.threads),
     TF_NUM_INTRAOP_THREADS: String(place.threads),
     TF_NUM_INTEROP_THREADS: "1",
