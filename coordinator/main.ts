@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { CoordError, toCoordError } from "../shared/errors.ts";
 import { createLogger } from "../shared/log.ts";
+import { keepLogsSmall } from "../shared/process/rotateLog.ts";
 import { coordHome } from "../shared/runPaths.ts";
 import { runCoordinatorProcess } from "./coordinatorProcess.ts";
 import { RunDirectory } from "./runs/runDirectory.ts";
@@ -15,8 +17,11 @@ process.on("SIGHUP", () => {});
 const { values } = parseArgs({ options: { from: { type: "string" } } });
 const runId = process.env["COORD_RUN_ID"] ?? "";
 
+const directory = new RunDirectory(coordHome(), runId);
+keepLogsSmall(() => [join(directory.paths.logs, "coordinator.log")]);
+
 runCoordinatorProcess({
-  directory: new RunDirectory(coordHome(), runId),
+  directory,
   from: values.from,
   logger,
   terminated: controller.signal,

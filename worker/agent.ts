@@ -1,9 +1,11 @@
 import { availableParallelism, hostname } from "node:os";
+import { join } from "node:path";
 import { backoffDelayMs, retry } from "../shared/backoff.ts";
 import { systemClock } from "../shared/clock.ts";
 import { CoordError, toCoordError } from "../shared/errors.ts";
 import { AgentService, type RegisterResponse } from "../shared/gen/coord/v1/agent_pb.ts";
 import type { Logger } from "../shared/log.ts";
+import { keepLogsSmall } from "../shared/process/rotateLog.ts";
 import { Connection, type Endpoint } from "../shared/rpc/client.ts";
 import type { CoordinatorSupervisor } from "./coordinatorSupervisor.ts";
 import { type WorkerExit, WorkerProcesses } from "./workerProcesses.ts";
@@ -45,9 +47,11 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     }).catch((thrown: unknown) => logger.warn({ reason: String(thrown) }, "could not report a worker's end"));
   };
   const workers = new WorkerProcesses({ ...options, onExit: report });
+  const endRotation = keepLogsSmall(() => [join(options.logs, `agent_${nodeRank}.log`), ...workers.logs]);
   try {
     await follow();
   } finally {
+    endRotation();
     await workers.stopAll(ownGraceMs);
     connection.close();
   }

@@ -23,6 +23,8 @@ export interface WorkerExit {
 
 interface WorkerProcess {
   readonly attempt: number;
+  /** Files that it writes to. */
+  readonly logs: readonly string[];
   readonly process: LoggedProcess;
   readonly ended: Promise<void>;
   /** True when its end was ordered. */
@@ -45,6 +47,11 @@ export class WorkerProcesses {
     },
   ) {}
 
+  /** Files that running workers write to. */
+  get logs(): string[] {
+    return [...this.#running.values()].flatMap(({ logs }) => logs);
+  }
+
   get running(): { localRank: number; attempt: number }[] {
     return [...this.#running].map(([localRank, { attempt }]) => ({ localRank, attempt }));
   }
@@ -55,7 +62,7 @@ export class WorkerProcesses {
     await this.stop(localRank, 0);
     const directory = workerLogDirectory(this.options.logs, attempt, Number(environment["RANK"]));
     await mkdir(directory, { recursive: true });
-    const stderr = join(directory, "stderr.log");
+    const [stdout, stderr] = [join(directory, "stdout.log"), join(directory, "stderr.log")];
     const child = await spawnLogged({
       program: entry,
       args: [],
@@ -64,7 +71,7 @@ export class WorkerProcesses {
         ...environment,
         CUDA_VISIBLE_DEVICES: visibleDevice(environment["CUDA_VISIBLE_DEVICES"]!, process.env["CUDA_VISIBLE_DEVICES"]),
       },
-      stdout: join(directory, "stdout.log"),
+      stdout,
       stderr,
     });
     const killsBefore = limitKills();
@@ -81,7 +88,7 @@ export class WorkerProcesses {
         explanation,
       });
     });
-    const worker: WorkerProcess = { attempt, process: child, ended, ordered: false };
+    const worker: WorkerProcess = { attempt, logs: [stdout, stderr], process: child, ended, ordered: false };
     this.#running.set(localRank, worker);
   }
 

@@ -65,6 +65,10 @@ export const commandTable: Readonly<Record<string, { describe: string; load(): P
     describe: "Write a trace of the next steps across all ranks",
     load: async () => (await import("./commands/profile.ts")).profileCommand,
   },
+  report: {
+    describe: "Write a run as one HTML file",
+    load: async () => (await import("./commands/report.ts")).reportCommand,
+  },
   dashboard: {
     describe: "Serve a web page of this host's runs",
     load: async () => (await import("./commands/dashboard.ts")).dashboardCommand,

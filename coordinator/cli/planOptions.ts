@@ -26,6 +26,11 @@ export const planOptions: Readonly<Record<string, Options>> = {
     group: "Plan:",
   },
   like: { describe: "Run whose measured speed to go by: id or output directory.", requiresArg: true, group: "Plan:" },
+  "mtbf-hours": {
+    describe: "Mean hours between failures of a node: simulates throughput and goodput for up to 1024 nodes.",
+    requiresArg: true,
+    group: "Plan:",
+  },
   "price-per-gpu-hour": { describe: "Price of one GPU for an hour.", requiresArg: true, group: "Plan:" },
 };
 
@@ -38,6 +43,7 @@ export async function planFor(
   const samples = numberOption(values, "samples", { integer: true });
   const limitGb = numberOption(values, "memory-gb");
   const price = numberOption(values, "price-per-gpu-hour");
+  const mtbfHours = numberOption(values, "mtbf-hours");
   const measured = await measuredSpeed(values, context);
   const wishes: PlanWishes = {
     cacheDirectory: join(coordHome(context.environment), "cache", "tokens"),
@@ -47,6 +53,7 @@ export async function planFor(
     ...(limitGb === undefined ? {} : { limitBytes: limitGb * 2 ** 30 }),
     ...(price === undefined ? {} : { pricePerGpuHour: price }),
     ...(measured && { measured }),
+    ...(mtbfHours === undefined ? {} : { mtbfHours }),
   };
   // The demo's own settings belong to the demo's data.
   const pinned = pinConfig(config, samples === undefined ? sources : {});

@@ -25,6 +25,8 @@ export class LineTail {
   async #readBytes(): Promise<string> {
     const file = await open(this.#path, "r");
     try {
+      // Shorter than what was read: its content was moved aside.
+      if ((await file.stat()).size < this.#position) this.#position = 0;
       const buffer = Buffer.alloc(chunkBytes);
       let text = "";
       for (;;) {

@@ -8,6 +8,7 @@ import type { PlanDocument } from "./planDocument.ts";
 import { type PlanBasis, planRun, type RunShape } from "./planRun.ts";
 import { readDataFacts } from "./readDataFacts.ts";
 import { scaleTable } from "./scaleTable.ts";
+import { simulateScale } from "./simulateScale.ts";
 
 /** What a plan needs beside the run's configuration. */
 export interface PlanWishes {
@@ -29,6 +30,8 @@ export interface PlanWishes {
     readonly source: string;
   };
   readonly pricePerGpuHour?: number;
+  /** Mean time between failures of a node, for the simulation. */
+  readonly mtbfHours?: number;
 }
 
 /** Estimates a run before anything is started. `config` must be pinned. Throws DATA_INVALID, MODEL_INVALID and their like. */
@@ -70,6 +73,7 @@ export async function makePlan(config: RunConfig, wishes: PlanWishes, signal: Ab
     networkGbps,
     ...(slotSeconds && { slotSeconds }),
     scale: scaleTable(shape, basis),
+    ...(wishes.mtbfHours === undefined ? {} : { simulated: simulateScale(shape, basis, wishes.mtbfHours) }),
     notes: notesOn(wishes, data, model),
   };
 }

@@ -4,6 +4,7 @@ import { createStyle } from "../observe/style.ts";
 import { binaryBytes } from "./binaryBytes.ts";
 import type { PlanDocument } from "./planDocument.ts";
 import type { ScaleRow } from "./scaleTable.ts";
+import type { SimulatedScale } from "./simulateScale.ts";
 
 const nameColumns = "checkpoints  ".length;
 
@@ -16,6 +17,7 @@ export function renderPlan(document: PlanDocument, color: boolean): string[] {
     ...rows.map(([name, value]) => `  ${style.dim(name.padEnd(nameColumns))}${value}`),
     "",
     ...scaleLines(document.scale),
+    ...(document.simulated ? ["", ...simulatedLines(document.simulated)] : []),
     ...document.notes.map((note) => `${style.yellow("note")}  ${note}`),
   ];
 }
@@ -116,6 +118,20 @@ function timeRows({ plan }: PlanDocument): Row[] {
   ];
   if (cost !== undefined) rows.push(["cost", money(cost)]);
   return rows;
+}
+
+function simulatedLines(rows: readonly SimulatedScale[]): string[] {
+  return renderTable(
+    ["nodes", "gpus", "simulated step", "samples/s", "waiting", "goodput"],
+    rows.map(({ gpus, nodes, samplesPerSecond, simulation }) => [
+      String(nodes),
+      String(gpus),
+      seconds(simulation.stepSeconds),
+      decimal(samplesPerSecond),
+      `${Math.round(100 * simulation.waitShare)} %`,
+      `${(100 * simulation.goodput).toFixed(1)} %`,
+    ]),
+  );
 }
 
 function scaleLines(rows: readonly ScaleRow[]): string[] {

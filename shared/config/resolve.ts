@@ -30,7 +30,7 @@ interface Given {
   readonly value: unknown;
 }
 
-/** Variables that say where things are or how to report, not how to train. The last two belong to the tests. */
+/** Variables that say where things are or how to report, not how to train. The last ones belong to the tests. */
 export const reservedVariables: readonly string[] = [
   "COORD_HOME",
   "COORD_RUN_ID",
@@ -43,6 +43,8 @@ export const reservedVariables: readonly string[] = [
   "COORD_FAILPOINT_MARKER",
   "COORD_SHARED_DATA",
   "COORD_PYTHON",
+  "COORD_RECORDING",
+  "COORD_CHROMIUM",
   "COORD_KUBERNETES_BIN",
 ];
 

@@ -1,4 +1,5 @@
-// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [engine-memory] [engine-memory-7b] [--json] [--write] [--repetitions N]
+// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [engine-memory] [engine-memory-7b] [--json] [--write]
+// [--repetitions N]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -10,11 +11,12 @@ import { memoryModels, sevenBillion } from "./engine/memoryModels.ts";
 import { renderMemory } from "./engine/renderMemory.ts";
 import { modelSize, sequenceLength, withGeneratedModel } from "./generatedModel.ts";
 import { describeMachine } from "./machine.ts";
+import { measurePlan } from "./planBench.ts";
 import { renderResults } from "./renderResults.ts";
 import type { Results } from "./results.ts";
 import { measureTraining } from "./trainingBench.ts";
 
-const names = ["demo", "0.1b", "allreduce"] as const;
+const names = ["demo", "0.1b", "allreduce", "plan"] as const;
 /** Run when they are named, and on no page: they take gigabytes, the last one 14 of disk. */
 const onRequest = ["engine-memory", "engine-memory-7b"] as const;
 type Name = (typeof names)[number];
@@ -52,7 +54,8 @@ async function measure(signal: AbortSignal): Promise<Results> {
     : undefined;
   // A block of rounds is shorter than a run, so there can be more of them.
   const allReduce = selected("allreduce") ? await measureAllReduce(repetitions * 3, signal, progress) : undefined;
-  return { ...head, ...(demo && { demo }), ...(generated && { generated }), ...(allReduce && { allReduce }) };
+  const plan = selected("plan") ? await measurePlan(signal, progress) : undefined;
+  return { ...head, ...(plan && { plan }), ...(demo && { demo }), ...(generated && { generated }), ...(allReduce && { allReduce }) };
 }
 
 function readArguments() {

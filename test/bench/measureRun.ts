@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
+import type { MeasuredStep } from "../../coordinator/plan/measureSpeed.ts";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { type MeasuredRole, PeakMemory } from "./peakMemory.ts";
 import { median } from "./statistics.ts";
@@ -21,6 +22,8 @@ export interface RunMeasurement {
   readonly reduceMs: number;
   /** From the start of the command to its first committed step. */
   readonly firstStepMs: number;
+  /** All steps, as metrics.jsonl has them. */
+  readonly recorded: readonly MeasuredStep[];
   /** From the start of the command to its end. */
   readonly totalMs: number;
   readonly peakBytes: ReadonlyMap<
@@ -69,6 +72,7 @@ interface StepEvent {
   readonly kind: string;
   readonly timeMs: number;
   readonly data: {
+    readonly step: number;
     readonly stepMs: number;
     readonly computeMs: number;
     readonly reduceMs: number;
@@ -89,6 +93,7 @@ function readSteps(events: readonly StepEvent[], startedAtMs: number) {
     computeMs: over((data) => data.computeMs),
     reduceMs: over((data) => data.reduceMs),
     firstStepMs: first.timeMs - startedAtMs,
+    recorded: [first, ...steps].map(({ data }) => data),
   };
 }
 

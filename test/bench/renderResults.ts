@@ -1,4 +1,5 @@
 import type { AllReduceCase, AllReduceResult } from "./allReduce/allReduceBench.ts";
+import { renderPlanResults } from "./planBench.ts";
 import type { Results } from "./results.ts";
 import { formatNumber, formatSummary } from "./statistics.ts";
 import type { TrainingResult } from "./trainingBench.ts";
@@ -8,7 +9,7 @@ const gigabyte = 1e9;
 
 /** The results as Markdown, which is what the terminal shows too. */
 export function renderResults(results: Results): string {
-  const { machine, demo, generated, allReduce } = results;
+  const { machine, demo, generated, allReduce, plan } = results;
   return [
     "# Measurements",
     "",
@@ -37,6 +38,7 @@ export function renderResults(results: Results): string {
         ]
       : []),
     ...(allReduce ? renderAllReduce(allReduce) : []),
+    ...(plan ? [renderPlanResults(plan)] : []),
     "## How to repeat",
     "",
     "`npm run bench` runs all of it and prints this page; `npm run bench -- demo` (or `0.1b`, `allreduce`) a part of it,",

@@ -58,6 +58,7 @@ describe("help", () => {
         coord set          Change log level or save interval of a run that is going on
         coord stragglers   Show where the time of each rank goes, and who is slow
         coord profile      Write a trace of the next steps across all ranks
+        coord report       Write a run as one HTML file
         coord dashboard    Serve a web page of this host's runs
         coord init         Write a commented coord.yaml
         coord manifest     Print the Kubernetes objects of a launch
