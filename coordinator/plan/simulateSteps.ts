@@ -83,7 +83,10 @@ export function simulateSteps(basis: SimulationBasis): Simulation {
 }
 
 /** One step; sorts the times. On a single host gradients do not meet the network. */
-function stepDuration(times: number[], { gradientBytes, networkGbps, nodes, overheadSeconds }: SimulationBasis): number {
+function stepDuration(
+  times: number[],
+  { gradientBytes, networkGbps, nodes, overheadSeconds }: SimulationBasis,
+): number {
   const transfer = nodes === 1 ? 0 : (gradientBytes * 8) / (networkGbps * 1e9);
   let free = 0;
   for (const ready of times.sort((a, b) => a - b)) free = Math.max(free, ready) + transfer;

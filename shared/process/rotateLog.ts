@@ -11,7 +11,10 @@ const intervalMs = 30_000;
  * emptied in place, because processes append to it through a descriptor that they were started with: a line that is
  * written between the two is lost.
  */
-export async function rotateLog(path: string, { bytes, kept }: { bytes: number; kept: number } = limits): Promise<boolean> {
+export async function rotateLog(
+  path: string,
+  { bytes, kept }: { bytes: number; kept: number } = limits,
+): Promise<boolean> {
   const size = await stat(path).then(
     (found) => found.size,
     () => 0,

@@ -55,7 +55,13 @@ async function measure(signal: AbortSignal): Promise<Results> {
   // A block of rounds is shorter than a run, so there can be more of them.
   const allReduce = selected("allreduce") ? await measureAllReduce(repetitions * 3, signal, progress) : undefined;
   const plan = selected("plan") ? await measurePlan(signal, progress) : undefined;
-  return { ...head, ...(plan && { plan }), ...(demo && { demo }), ...(generated && { generated }), ...(allReduce && { allReduce }) };
+  return {
+    ...head,
+    ...(plan && { plan }),
+    ...(demo && { demo }),
+    ...(generated && { generated }),
+    ...(allReduce && { allReduce }),
+  };
 }
 
 function readArguments() {

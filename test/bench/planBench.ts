@@ -45,7 +45,9 @@ export async function measurePlan(signal: AbortSignal, onLine: (line: string) =>
     const measuredMs = median(long.recorded.slice(3).map(({ stepMs }) => stepMs));
     const difference = (prediction.predictedMs - measuredMs) / measuredMs;
     results.push({ name: shape.name, ...prediction, measuredMs, difference });
-    onLine(`plan, ${shape.name}: predicted ${prediction.predictedMs.toFixed(0)} ms, measured ${measuredMs.toFixed(0)} ms`);
+    onLine(
+      `plan, ${shape.name}: predicted ${prediction.predictedMs.toFixed(0)} ms, measured ${measuredMs.toFixed(0)} ms`,
+    );
   }
   return results;
 }
@@ -87,6 +89,7 @@ export function renderPlanResults(results: readonly PlanResult[]): string {
     ({ difference, measuredMs, name, predictedMs, simulatedMs }) =>
       `| ${name} | ${predictedMs.toFixed(0)} | ${simulatedMs.toFixed(0)} | ${measuredMs.toFixed(0)} | ${(100 * difference).toFixed(1)} % |`,
   );
-  const head = "| nodes × workers | plan, ms | simulation, ms | measured, ms | plan − measured |\n| --- | ---: | ---: | ---: | ---: |";
+  const head =
+    "| nodes × workers | plan, ms | simulation, ms | measured, ms | plan − measured |\n| --- | ---: | ---: | ---: | ---: |";
   return `## Predictions of \`coord plan\` against runs\n\nTime per step, predicted from ${calibrationSteps} steps, measured over ${measuredSteps}.\n\n${head}\n${rows.join("\n")}\n`;
 }

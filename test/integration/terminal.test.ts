@@ -10,8 +10,8 @@ const hasTmux = spawnSync("tmux", ["-V"]).status === 0;
 
 /** A real terminal, 100 columns wide: a tmux server of its own. */
 class Terminal {
-  readonly #server = `coord-test-${process.pid}-${Terminal.#count++}`;
   static #count = 0;
+  readonly #server = `coord-test-${process.pid}-${Terminal.#count++}`;
 
   constructor(home: CoordHome) {
     const bin = join(packageRoot(), "node_modules", ".bin");
@@ -118,6 +118,8 @@ function record(screens: Readonly<Record<string, string>>, home: CoordHome): voi
     again: "The terminal is gone, the run is not: coord attach in another one",
     left: "Ctrl-C ends the watching",
   };
-  const text = Object.entries(screens).map(([name, screen]) => `──── ${titles[name]}\n\n${screen.replaceAll(home.root, "~")}\n`);
+  const text = Object.entries(screens).map(
+    ([name, screen]) => `──── ${titles[name]}\n\n${screen.replaceAll(home.root, "~")}\n`,
+  );
   writeFileSync(join(packageRoot(), path), text.join("\n"));
 }

@@ -1,5 +1,5 @@
-import { formatDateTime, formatDuration } from "../format.ts";
 import type { RunEvent } from "../eventLog.ts";
+import { formatDateTime, formatDuration } from "../format.ts";
 import { parseLogLine } from "../logLine.ts";
 import { lossCurve } from "./lossCurve.ts";
 import { runHistory } from "./runHistory.ts";
@@ -72,11 +72,7 @@ function table(rows: readonly (readonly [string, string] | readonly string[])[])
 }
 
 function escaped(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 
 const style = [
