@@ -275,7 +275,7 @@ describe("a place that is taken", () => {
     const foreign = home.path("foreign");
     await mkdir(join(foreign, "checkpoint-3"), { recursive: true });
     const args = ["launch", ...flags, "--output", foreign];
-    await expectRefused(args, 3, /output directory .*foreign cannot be used: it holds checkpoint-3 .*choose another/);
+    await expectRefused(args, 3, /The output .*foreign cannot be used: it holds checkpoint-3 .*choose another/);
     expect(await readdir(foreign)).toEqual(["checkpoint-3"]);
   });
 
