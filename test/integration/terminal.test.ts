@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { CoordHome, eventually } from "../support/coord.ts";
@@ -71,7 +71,8 @@ describe.skipIf(!hasTmux)("a run in a terminal (skipped where there is no tmux)"
   const step = (screen: string) => Number(/(\d+)\/100000 +\d+%/.exec(screen)?.[1] ?? 0);
 
   it("shows a worker that is killed and replaced; goes on when the terminal is gone, and is attached to again", async () => {
-    const flags = [...(await smallRun(home)), "--output", home.path("out"), "--gpus", "2", "--max-steps", "100000"];
+    const given = [...(await smallRun(home)), "--output", home.path("out"), "--gpus", "2", "--max-steps", "100000"];
+    const flags = given.map((word) => word.replace(`${home.root}/`, ""));
     const first = open();
     first.type("clear");
     first.type(`coord launch ${flags.join(" ")}`);
@@ -102,12 +103,12 @@ describe.skipIf(!hasTmux)("a run in a terminal (skipped where there is no tmux)"
     second.press("C-c");
     const left = await second.until(/The run goes on; coord stop \S+ ends it\./);
     expect((await home.json<{ state: string }>(["status", run])).state).toBe("training");
-    record({ training, lost, replaced, later, again, left }, home);
+    record({ training, lost, replaced, later, again, left });
   });
 });
 
 /** For the documentation: COORD_RECORDING=deploy/demo/worker-replaced.txt writes what stood on the screen. */
-function record(screens: Readonly<Record<string, string>>, home: CoordHome): void {
+function record(screens: Readonly<Record<string, string>>): void {
   const path = process.env["COORD_RECORDING"];
   if (path === undefined) return;
   const titles: Readonly<Record<string, string>> = {
@@ -118,8 +119,6 @@ function record(screens: Readonly<Record<string, string>>, home: CoordHome): voi
     again: "The terminal is gone, the run is not: coord attach in another one",
     left: "Ctrl-C ends the watching",
   };
-  const text = Object.entries(screens).map(
-    ([name, screen]) => `──── ${titles[name]}\n\n${screen.replaceAll(home.root, "~")}\n`,
-  );
-  writeFileSync(join(packageRoot(), path), text.join("\n"));
+  const text = Object.entries(screens).map(([name, screen]) => `──── ${titles[name]}\n\n${screen}\n`);
+  writeFileSync(resolve(packageRoot(), path), text.join("\n"));
 }
