@@ -26,7 +26,7 @@ async function serve(tls: TlsIdentity | undefined, bearers = tokens) {
         throw new CoordError("STOPPED", "Reached.");
       };
       // Methods of one response and of many want different shapes; neither ever gives one.
-      const isStream = method.methodKind === "server_streaming";
+      const isStream = answersInStream(method);
       const stream = () => ({ [Symbol.asyncIterator]: () => ({ next: async () => note() }) });
       return [method.localName, isStream ? stream : async () => note()];
     });
@@ -35,14 +35,21 @@ async function serve(tls: TlsIdentity | undefined, bearers = tokens) {
   return { server, port: await server.listen("127.0.0.1", 0) };
 }
 
+function answersInStream({ methodKind }: DescMethod): boolean {
+  return methodKind === "server_streaming" || methodKind === "bidi_streaming";
+}
+
+async function* nothing(): AsyncGenerator<object> {}
+
 /** Calls a method once and returns the code of its failure. */
 async function call(method: DescMethod, address: string, credentials: Credentials): Promise<CoordError> {
   const connection = new Connection({ address, ...credentials });
   const service = connection.service(method.parent) as Record<string, (...args: unknown[]) => unknown>;
   const options = { timeoutMs: 4000 };
   try {
-    const answer = service[method.localName]!(method.methodKind === "client_streaming" ? [] : {}, options);
-    if (method.methodKind === "server_streaming") for await (const _ of answer as AsyncIterable<unknown>);
+    const asksInStream = method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
+    const answer = service[method.localName]!(asksInStream ? nothing() : {}, options);
+    if (answersInStream(method)) for await (const _ of answer as AsyncIterable<unknown>);
     else await answer;
     return expect.unreachable("every handler throws");
   } catch (thrown) {

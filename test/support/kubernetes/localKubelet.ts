@@ -24,6 +24,8 @@ interface RunningPod {
   readonly process: ChildProcess;
   readonly log: string;
   ending: boolean;
+  /** True when it was killed: `unshare` does not pass that on. */
+  killed: boolean;
 }
 
 /**
@@ -81,6 +83,7 @@ export class LocalKubelet {
   /** Kills every process of a pod at once. */
   kill(podName: string): void {
     const found = [...this.#running.values()].find(({ pod }) => pod.metadata.name === podName)!;
+    found.killed = true;
     signalPod(found.process, "SIGKILL");
   }
 
@@ -193,7 +196,7 @@ export class LocalKubelet {
       stdio: ["ignore", output, output],
     });
     closeSync(output);
-    return { pod, process: child, log, ending: false };
+    return { pod, process: child, log, ending: false, killed: false };
   }
 
   async #environment(pod: ApiObject, container: ApiObject["spec"]): Promise<Record<string, string>> {
@@ -249,8 +252,8 @@ function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode === null && signalCode === null;
 }
 
-function endedStatus({ pod, process }: RunningPod): object {
-  const exitCode = process.exitCode ?? 137;
+function endedStatus({ killed, pod, process }: RunningPod): object {
+  const exitCode = killed ? 137 : (process.exitCode ?? 137);
   const now = new Date().toISOString();
   const [{ name, image }] = pod["spec"].containers;
   const state = {
