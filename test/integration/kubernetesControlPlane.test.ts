@@ -140,7 +140,7 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
     const wrong = readFileSync(home.path("built.json"), "utf8").replaceAll('"completionMode"', '"completionsMode"');
     writeFileSync(home.path("wrong.json"), wrong);
     const refuse = () => plane.kubectl("apply", "--validate=strict", "--dry-run=server", "-f", home.path("wrong.json"));
-    expect(refuse).toThrow(/unknown field "spec.completionsMode"/);
+    expect(refuse).toThrow(/unknown field .*completionsMode/);
   });
 
   it("train to the adapter that a run on one host ends with", async () => {
