@@ -1,8 +1,14 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { CoordHome, eventually } from "../support/coord.ts";
+import { processesOf } from "../support/killEverything.ts";
 import { smallRun } from "../support/smallRun.ts";
 
 let home: CoordHome;
@@ -85,15 +91,28 @@ describe("a run that is going on", () => {
   it("is attached to again although its coordinator has just been killed", async () => {
     const path = home.path("home", "runs", runId, "coordinator.json");
     const { process: before } = JSON.parse(await readFile(path, "utf8")) as { process: { pid: number } };
+    // The agent that would start it again waits until the view has seen that nobody answers.
+    const isSupervisor = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--supervise");
+    const supervisor = processesOf(runId).find(isSupervisor)!;
+    process.kill(supervisor, "SIGSTOP");
     process.kill(before.pid, "SIGKILL");
-    const attached = home.coord(["attach", runId]);
+    const program = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
+    const attached = execa(process.execPath, [program, "attach", runId], {
+      env: { COORD_HOME: home.home },
+      reject: false,
+    });
+    const waits = once(attached.stdout!, "data");
+    try {
+      expect(String(await waits)).toContain("has died; waiting for its agent to start it again");
+    } finally {
+      process.kill(supervisor, "SIGCONT");
+    }
     await eventually("the new coordinator trains on", async () => {
       const { exitCode, stdout } = await home.coord(["status", runId, "--json"]);
       return exitCode === 0 && (JSON.parse(stdout) as { state: string }).state === "training" ? true : undefined;
     });
     await home.coord(["stop", "--now", runId]);
     const { stdout } = await attached;
-    expect(stdout).toContain("has died; waiting for its agent to start it again");
     expect(stdout).toMatch(/^stopped {2}run /m);
   });
 });
