@@ -64,7 +64,7 @@ export async function issueCertificates(
           ? []
           : [
               new x509.SubjectAlternativeNameExtension(
-                alternatives.map((value) => ({ type: isIP(value) ? "ip" : "dns", value })),
+                alternatives.map((value) => ({ type: isIP(value) ? ("ip" as const) : ("dns" as const), value })),
               ),
             ]),
       ],
