@@ -55,9 +55,12 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
   });
 
   afterAll(async () => {
-    await kubelet?.stop();
-    await plane?.stop();
-    await home?.remove();
+    try {
+      await kubelet?.stop();
+    } finally {
+      await plane?.stop();
+      await home?.remove();
+    }
   });
 
   /** A copy of the manifests with secrets and a shorter run. */
