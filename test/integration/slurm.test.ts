@@ -141,6 +141,23 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
     expect(await finalDigests(output, steps)).toEqual(reference);
   });
 
+  it("saves in front of the time limit; coord stop takes the job out of the queue", async () => {
+    const endless = ["--max-steps", "100000", "--save-steps", "0", "--eval-split", "0"];
+    const submittedMs = Date.now();
+    const { job, runId } = await submit([...endless, "--time", "60", "--sbatch-arg=--signal=B:USR1@115"]);
+    await step(runId, 5);
+    // Limits are whole minutes; this one ends in one to two, which is after the warning that was asked for.
+    const limit = Math.floor((Date.now() - submittedMs) / 60_000) + 2;
+    slurm.command("scontrol", "update", `JobId=${job}`, `TimeLimit=${limit}`);
+    await eventually("a checkpoint", async () => (await status(runId)).checkpoint ?? undefined, 90_000);
+    await state(job, "PENDING");
+    const stopped = await home.coord(["stop", runId]);
+    expect(stopped.stdout).toContain("waited in Slurm's queue; its job is cancelled");
+    await state(job, "CANCELLED");
+    expect((await status(runId)).state).toBe("stopped");
+    expect(processesOf(runId)).toEqual([]);
+  });
+
   it("leaves nothing of a job that sbatch refuses, and prints a script that bash can read", async () => {
     const flags = ["--launcher", "slurm", "--nodes", "2", "--gpus", "2", ...model, "--output", home.path("never")];
     const before = await readdir(join(home.home, "runs"));
