@@ -151,3 +151,17 @@ function checkIds({ vocabularySize }: Model, ids: ArrayLike<number>): void {
     );
   }
 }
+
+/** Makes the inputs of a model's batches; tables of positions are kept while the sequence length stays the same. */
+export class InputMaker {
+  #positions: { readonly sequence: number; readonly tables: PositionTables } | undefined;
+
+  constructor(private readonly model: Model) {}
+
+  of(batch: Batch): BatchInputs {
+    if (this.#positions?.sequence !== batch.sequence) {
+      this.#positions = { sequence: batch.sequence, tables: positionTables(this.model, batch.sequence) };
+    }
+    return batchInputs(this.model, batch, this.#positions.tables);
+  }
+}

@@ -1,13 +1,7 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import { CoordError } from "../../../shared/errors.ts";
 import { elementCount } from "../../../shared/tensors/layout.ts";
-import {
-  type BatchInputs,
-  batchInputs,
-  dropoutMask,
-  type PositionTables,
-  positionTables,
-} from "../../model/batchInputs.ts";
+import { type BatchInputs, dropoutMask, InputMaker } from "../../model/batchInputs.ts";
 import { type CutModel, type Segment, type SegmentKind, segmentInputs } from "../../model/cutModel.ts";
 import { inputNames } from "../../model/description.ts";
 import { sizeOf } from "../../model/graph.ts";
@@ -58,7 +52,7 @@ export class LayeredOnnxEngine implements Engine {
   readonly #hidden = new ScratchMemory();
   readonly #gradients = new ScratchMemory();
   readonly #lookedUp = new ScratchMemory();
-  #positions: { sequence: number; tables: PositionTables } | undefined;
+  readonly #inputs: InputMaker;
 
   /** Opens all sessions that training needs. Takes `weights` over: `dispose` closes them. */
   static async create(model: Model, weights: Weights, options: LayeredOptions): Promise<LayeredOnnxEngine> {
@@ -87,6 +81,7 @@ export class LayeredOnnxEngine implements Engine {
     this.description = `onnx (${provider}, ${threads} ${threads === 1 ? "thread" : "threads"}, activations recomputed, weights ${held})`;
     this.layout = model.layout;
     this.#model = model;
+    this.#inputs = new InputMaker(model);
     this.#cut = cut;
     this.#storage = storage;
     this.#weights = weights;
@@ -110,7 +105,7 @@ export class LayeredOnnxEngine implements Engine {
     gradient: Float32Array,
     { dropout, onGradient }: { dropout?: DropoutKey; onGradient?: (start: number, end: number) => void } = {},
   ): Promise<TokenLoss> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     const tokens = inputs.sizes.L;
     if (tokens === 0) {
       onGradient?.(0, this.layout.elements);
@@ -145,7 +140,7 @@ export class LayeredOnnxEngine implements Engine {
   }
 
   async evaluate(batch: Batch): Promise<TokenLoss> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     if (inputs.sizes.L === 0) return { sum: 0, tokens: 0 };
     let hidden: Float32Array | undefined;
     for (const [at, segment] of this.#cut.segments.entries()) {
@@ -158,7 +153,7 @@ export class LayeredOnnxEngine implements Engine {
   }
 
   async firstNotFinite(batch: Batch): Promise<string | undefined> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     let hidden: Float32Array | undefined;
     for (const [at, segment] of this.#cut.segments.entries()) {
       hidden = await this.#returned(segment.kind.evaluation, segment, inputs, hidden, at % 2, undefined);
@@ -270,14 +265,6 @@ export class LayeredOnnxEngine implements Engine {
       }
     }
     return feeds;
-  }
-
-  #inputs(batch: Batch): BatchInputs {
-    if (this.#positions?.sequence !== batch.sequence) {
-      const tables = positionTables(this.#model, batch.sequence);
-      this.#positions = { sequence: batch.sequence, tables };
-    }
-    return batchInputs(this.#model, batch, this.#positions.tables);
   }
 
   /** One for all segments that compute the same. */

@@ -1,14 +1,7 @@
 import { type InferenceSession, Tensor } from "onnxruntime-node";
 import { CoordError } from "../../../shared/errors.ts";
 import { elementCount } from "../../../shared/tensors/layout.ts";
-import {
-  type BatchInputs,
-  batchInputs,
-  dropoutMask,
-  type InputValue,
-  type PositionTables,
-  positionTables,
-} from "../../model/batchInputs.ts";
+import { dropoutMask, InputMaker, type InputValue } from "../../model/batchInputs.ts";
 import { inputNames } from "../../model/description.ts";
 import { estimateMemory } from "../../model/memory.ts";
 import type { Model } from "../../model/model.ts";
@@ -44,7 +37,7 @@ export class OnnxEngine implements Engine {
   readonly #parameters: Float32Array;
   /** Fed at each run: weights and parameters, which do not change place. */
   readonly #constantFeeds: Record<string, Tensor> = {};
-  #positions: { sequence: number; tables: PositionTables } | undefined;
+  readonly #inputs: InputMaker;
 
   /** Opens the training session. `weights` holds the model's frozen weights; a model without any needs none. */
   static async create(
@@ -74,6 +67,7 @@ export class OnnxEngine implements Engine {
     this.#profile = profile;
     this.layout = model.layout;
     this.#model = model;
+    this.#inputs = new InputMaker(model);
     this.#weights = weights;
     this.#options = options;
     this.#training = training;
@@ -96,7 +90,7 @@ export class OnnxEngine implements Engine {
     gradient: Float32Array,
     { dropout, onGradient }: { dropout?: DropoutKey; onGradient?: (start: number, end: number) => void } = {},
   ): Promise<TokenLoss> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     const tokens = inputs.sizes.L;
     let sum = 0;
     // A batch without labels has no loss, and the runtime no rows to compute.
@@ -119,7 +113,7 @@ export class OnnxEngine implements Engine {
   }
 
   async evaluate(batch: Batch): Promise<TokenLoss> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     if (inputs.sizes.L === 0) return { sum: 0, tokens: 0 };
     const results = await this.#run(await this.#evaluationSession(), inputs.values);
     return { sum: total(floats(results[lossName])), tokens: inputs.sizes.L };
@@ -130,7 +124,7 @@ export class OnnxEngine implements Engine {
     const names = modules.map((_, index) => `sum.${index}`);
     const session = await openSession(emitOnnx(program, names, this.#weights.external), this.#options);
     try {
-      const sums = await this.#run(session, this.#inputs(batch).values);
+      const sums = await this.#run(session, this.#inputs.of(batch).values);
       return firstOf(
         modules,
         names.map((name) => floats(sums[name])),
@@ -158,14 +152,6 @@ export class OnnxEngine implements Engine {
     this.#profile = this.#profile?.end(this.#training);
     await this.#training.release();
     await (await this.#evaluation)?.release();
-  }
-
-  #inputs(batch: Batch): BatchInputs {
-    if (this.#positions?.sequence !== batch.sequence) {
-      const tables = positionTables(this.#model, batch.sequence);
-      this.#positions = { sequence: batch.sequence, tables };
-    }
-    return batchInputs(this.#model, batch, this.#positions.tables);
   }
 
   /** Opened when first needed: onnxruntime computes all outputs of a session, so the loss alone needs one of its own. */

@@ -1,14 +1,7 @@
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { CoordError } from "../../../shared/errors.ts";
 import { elementCount } from "../../../shared/tensors/layout.ts";
-import {
-  type BatchInputs,
-  batchInputs,
-  dropoutMask,
-  type InputValue,
-  type PositionTables,
-  positionTables,
-} from "../../model/batchInputs.ts";
+import { type BatchInputs, dropoutMask, InputMaker, type InputValue } from "../../model/batchInputs.ts";
 import { inputNames } from "../../model/description.ts";
 import { estimateMemory } from "../../model/memory.ts";
 import type { Model } from "../../model/model.ts";
@@ -27,7 +20,7 @@ export class TfjsEngine implements Engine {
   readonly #evaluation: ProgramRunner;
   /** Weights and parameters, which stay. */
   readonly #kept = new Map<string, Tensor>();
-  #positions: { sequence: number; tables: PositionTables } | undefined;
+  readonly #inputs: InputMaker;
 
   /** `weights` gives the model's frozen weights one by one. */
   static async create(
@@ -45,6 +38,7 @@ export class TfjsEngine implements Engine {
     this.layout = model.layout;
     this.#library = library;
     this.#model = model;
+    this.#inputs = new InputMaker(model);
     this.#training = new ProgramRunner(library.tf, model.training);
     this.#evaluation = new ProgramRunner(library.tf, model.evaluation);
     this.#setParameters(new Float32Array(model.layout.elements));
@@ -59,7 +53,7 @@ export class TfjsEngine implements Engine {
     gradient: Float32Array,
     { dropout, onGradient }: { dropout?: DropoutKey; onGradient?: (start: number, end: number) => void } = {},
   ): Promise<TokenLoss> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     const tokens = inputs.sizes.L;
     let sum = 0;
     // A batch without labels has no loss, and TensorFlow no rows to compute.
@@ -81,7 +75,7 @@ export class TfjsEngine implements Engine {
   }
 
   async evaluate(batch: Batch): Promise<TokenLoss> {
-    const inputs = this.#inputs(batch);
+    const inputs = this.#inputs.of(batch);
     if (inputs.sizes.L === 0) return { sum: 0, tokens: 0 };
     const [losses] = this.#run(this.#evaluation, inputs);
     return { sum: total(losses!), tokens: inputs.sizes.L };
@@ -89,7 +83,7 @@ export class TfjsEngine implements Engine {
 
   async firstNotFinite(batch: Batch): Promise<string | undefined> {
     const { modules, program } = probe(this.#model.evaluation);
-    return firstOf(modules, this.#run(new ProgramRunner(this.#library.tf, program), this.#inputs(batch)));
+    return firstOf(modules, this.#run(new ProgramRunner(this.#library.tf, program), this.#inputs.of(batch)));
   }
 
   async setParameters(flat: Float32Array): Promise<void> {
@@ -120,13 +114,6 @@ export class TfjsEngine implements Engine {
 
   #keep(name: string, data: Float32Array, shape: readonly number[]): void {
     this.#kept.set(name, this.#library.tf.tensor(data, [...shape], "float32"));
-  }
-
-  #inputs(batch: Batch): BatchInputs {
-    if (this.#positions?.sequence !== batch.sequence) {
-      this.#positions = { sequence: batch.sequence, tables: positionTables(this.#model, batch.sequence) };
-    }
-    return batchInputs(this.#model, batch, this.#positions.tables);
   }
 
   #run(runner: ProgramRunner, { sizes, values }: BatchInputs): Float32Array[] {
