@@ -8,6 +8,11 @@ export function formatRate(rate: number): string {
   return rate === 0 ? "0" : rate.toExponential(2);
 }
 
+/** A gradient norm with three digits: "0.812", "12.3". */
+export function formatNorm(norm: number): string {
+  return norm !== 0 && (norm < 0.001 || norm >= 1000) ? norm.toExponential(2) : String(Number(norm.toPrecision(3)));
+}
+
 /** A count with a unit prefix: 12345 → "12.3k". */
 export function formatCount(count: number): string {
   const prefixes = ["", "k", "M", "G", "T"];

@@ -17,6 +17,7 @@ export interface RunView {
 /** The part of a writable stream that views use. */
 export interface ViewOutput {
   readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
   write(text: string): unknown;
 }
 
@@ -50,7 +51,8 @@ export function createLiveView(output: ViewOutput, color: boolean): RunView {
   let lastDrawMs = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const columns = () => output.columns ?? fallbackColumns;
+  // A terminal that nobody has given a size (ssh -tt from a script) says that it has 0 columns.
+  const columns = () => output.columns || fallbackColumns;
 
   /** Codes that go back to the start of the area; a terminal made narrower has wrapped its lines meanwhile. */
   function erase(): string {
@@ -60,7 +62,8 @@ export function createLiveView(output: ViewOutput, color: boolean): RunView {
 
   function draw(above: readonly string[] = []): void {
     const nowMs = Date.now();
-    const area = model.runId === "" ? [] : renderProgress(model, { columns: columns(), color, nowMs });
+    const area =
+      model.runId === "" ? [] : renderProgress(model, { columns: columns(), rows: output.rows, color, nowMs });
     output.write(`${erase()}${[...above, ...area].map((line) => `${line}\n`).join("")}`);
     drawn = area;
     lastDrawMs = nowMs;

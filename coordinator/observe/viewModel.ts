@@ -1,11 +1,24 @@
 import type { Event, RunStatus, WatchResponse } from "../../shared/gen/coord/v1/run_pb.ts";
 import { type EventData, parseEventData } from "./eventData.ts";
+import { emptyTrail, extendTrail, type LossTrail } from "./lossTrail.ts";
 import { type RunStateName, runStateName } from "./runStateName.ts";
 
 /** A loss and the number of steps that the parameters had taken. */
 export interface LossAt {
   readonly step: number;
   readonly loss: number;
+}
+
+/** The workers of one node in a line. */
+export interface NodeView {
+  readonly node: number;
+  readonly host: string;
+  /** Workers in each state, by its name. */
+  readonly states: Readonly<Record<string, number>>;
+  /** Of all its workers. */
+  readonly residentBytes: number;
+  /** A worker that keeps the others waiting. */
+  readonly straggling: boolean;
 }
 
 /** Everything that the attached view shows, as plain numbers. */
@@ -19,6 +32,7 @@ export interface ViewModel {
   readonly generation: number;
   readonly workersAlive: number;
   readonly worldSize: number;
+  readonly nodes: readonly NodeView[];
   readonly output: string;
   /** Newest checkpoint directory; empty before the first. */
   readonly checkpoint: string;
@@ -30,7 +44,10 @@ export interface ViewModel {
   /** Exponential moving average of the loss, corrected for its start. */
   readonly smoothedLoss?: number;
   readonly smoothingWeight: number;
+  /** Smoothed losses from the start of the view to now, thinned out. */
+  readonly losses: LossTrail;
   readonly learningRate?: number;
+  readonly gradientNorm?: number;
   readonly tokensPerSecond?: number;
   readonly inputTokens: number;
   readonly etaSeconds?: number;
@@ -56,6 +73,8 @@ export const emptyModel: ViewModel = {
   generation: 0,
   workersAlive: 0,
   worldSize: 0,
+  nodes: [],
+  losses: emptyTrail,
   output: "",
   checkpoint: "",
   checkpointsSeen: 0,
@@ -87,6 +106,7 @@ function takeStatus(model: ViewModel, status: RunStatus): ViewModel {
     generation: Number(status.generation),
     workersAlive: status.workers.filter(({ state }) => !absentStates.has(state)).length,
     worldSize: status.worldSize,
+    nodes: nodesOf(status.workers),
     output: status.output,
     checkpoint: status.checkpoint || model.checkpoint,
     errorCode: status.errorCode,
@@ -95,11 +115,27 @@ function takeStatus(model: ViewModel, status: RunStatus): ViewModel {
       ? {}
       : {
           learningRate: metrics.learningRate,
+          gradientNorm: metrics.gradientNorm,
           tokensPerSecond: metrics.tokensPerSecond,
           inputTokens: Number(metrics.inputTokens),
           etaSeconds: metrics.etaSeconds,
         }),
   };
+}
+
+function nodesOf(workers: RunStatus["workers"]): NodeView[] {
+  const nodes = new Map<number, NodeView>();
+  for (const { host, nodeRank, residentBytes, state, straggling } of workers) {
+    const known = nodes.get(nodeRank) ?? { node: nodeRank, host, states: {}, residentBytes: 0, straggling: false };
+    nodes.set(nodeRank, {
+      ...known,
+      host: known.host || host,
+      states: { ...known.states, [state]: (known.states[state] ?? 0) + 1 },
+      residentBytes: known.residentBytes + Number(residentBytes),
+      straggling: known.straggling || straggling !== "",
+    });
+  }
+  return [...nodes.values()].sort((a, b) => a.node - b.node);
 }
 
 /** Worker states in which no process takes part. */
@@ -145,11 +181,13 @@ function takeEvent(before: ViewModel, event: Event, status: RunStatus | undefine
 function takeLoss(model: ViewModel, at: LossAt, timeMs: number): ViewModel {
   const weight = decay * model.smoothingWeight + (1 - decay);
   const sum = decay * model.smoothingWeight * (model.smoothedLoss ?? 0) + (1 - decay) * at.loss;
+  const smoothedLoss = sum / weight;
   return {
     ...model,
     firstLoss: model.firstLoss ?? at,
     lastLoss: at,
-    smoothedLoss: sum / weight,
+    smoothedLoss,
+    losses: extendTrail(model.losses, smoothedLoss),
     smoothingWeight: weight,
     metricsAtMs: timeMs,
   };

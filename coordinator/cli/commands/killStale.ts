@@ -43,7 +43,7 @@ export const killStaleCommand: Command = {
         ? []
         : await killStaleInClusters({ home, dryRun, runId, signal: leaving.signal });
       const report = { ...local, hosts, clusters };
-      const columns = stdout.isTTY ? stdout.columns : unlimitedColumns;
+      const columns = stdout.isTTY ? stdout.columns || 80 : unlimitedColumns;
       stdout.write(
         values["json"]
           ? `${JSON.stringify(report, undefined, 2)}\n`

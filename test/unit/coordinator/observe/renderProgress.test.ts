@@ -49,6 +49,28 @@ describe("renderProgress", () => {
     ]);
   });
 
+  it("adds the gradient norm, the way of the loss, and a line for each node where the terminal is high enough", () => {
+    const node = { host: "gpu-a", residentBytes: 6.4e9, straggling: false };
+    const nodes = [
+      { ...node, node: 0, states: { computing: 6, waiting: 2 } },
+      { ...node, node: 1, host: "gpu-b", states: { computing: 7, starting: 1 } },
+    ];
+    const losses = { points: [5, 4, 3.2, 2.9, 2.7, 2.6, 2.5, 2.45, 2.43], every: 1, skipped: 0 };
+    const model = { ...training, gradientNorm: 0.8123, losses, nodes };
+    const render = (rows: number, columns = 120) =>
+      renderProgress(model, { columns, rows, color: false, nowMs: startMs });
+    expect(render(24)).toEqual([
+      "training  run 20261120-2154-k3f9  workers 16/16",
+      "━━━━━━━━━━──────────────────────────────  128/500  25%  █▅▃▂▁▁▁▁▁",
+      "loss 2.4312  lr 1.90e-4  grad 0.812  12.3k tokens/s  ETA 3m 12s  held-out 2.5000 → 2.3100",
+      "node 0  gpu-a  6 computing, 2 waiting  6.4GB",
+      "node 1  gpu-b  7 computing, 1 starting  6.4GB",
+    ]);
+    expect(render(13).slice(3)).toEqual(["2 more nodes  13 computing, 2 waiting, 1 starting  12.8GB"]);
+    expect(render(12).slice(3)).toEqual([]);
+    expect(Math.max(...render(24, 40).map(textWidth))).toBeLessThan(40);
+  });
+
   it("moves figures to the next line on 80 and 60 columns", () => {
     expect(plain(training, 80)).toEqual(plain(training, 120));
     expect(plain(training, 60)).toEqual([

@@ -7,7 +7,7 @@ import { response, startMs } from "./literals.ts";
 class Screen {
   columns = 80;
   writes = 0;
-  rows: string[] = [""];
+  lines: string[] = [""];
   cursorShown = true;
   #row = 0;
 
@@ -21,12 +21,12 @@ class Screen {
   #apply(token: string): void {
     if (token === "\n") {
       this.#row += 1;
-      this.rows[this.#row] ??= "";
-    } else if (token === "\u001b[J") this.rows.splice(this.#row, Number.POSITIVE_INFINITY, "");
+      this.lines[this.#row] ??= "";
+    } else if (token === "\u001b[J") this.lines.splice(this.#row, Number.POSITIVE_INFINITY, "");
     else if (token.endsWith("A")) this.#row -= Number(token.slice(2, -1));
     else if (token === "\u001b[?25l") this.cursorShown = false;
     else if (token === "\u001b[?25h") this.cursorShown = true;
-    else if (token !== "\r") this.rows[this.#row] += token;
+    else if (token !== "\r") this.lines[this.#row] += token;
   }
 }
 
@@ -48,11 +48,11 @@ describe("createLiveView", () => {
     view.update(step(10), response({ kind: "step" }).event);
     vi.advanceTimersByTime(100);
     view.update(step(11), checkpoint.event);
-    expect(screen.rows).toEqual([
+    expect(screen.lines).toEqual([
       "21:54:03  Saved checkpoint-10.",
       "training  run 20261120-2154-k3f9  workers 16/16",
       "━───────────────────────────────────────   11/500   2%",
-      "loss 2.0000  lr 1.00e-4  100 tokens/s  ETA 1m 00s",
+      "loss 2.0000  lr 1.00e-4  grad 0  100 tokens/s  ETA 1m 00s",
       "",
     ]);
     view.close();
@@ -67,7 +67,7 @@ describe("createLiveView", () => {
     }
     expect(screen.writes).toBeLessThanOrEqual(12);
     vi.advanceTimersByTime(100);
-    expect(screen.rows.join("\n")).toContain("200/500");
+    expect(screen.lines.join("\n")).toContain("200/500");
     view.close();
   });
 
@@ -76,7 +76,7 @@ describe("createLiveView", () => {
     const view = createLiveView(screen, false);
     view.update(step(10));
     vi.advanceTimersByTime(5100);
-    expect(screen.rows.join("\n")).toContain("ETA 55s");
+    expect(screen.lines.join("\n")).toContain("ETA 55s");
     view.close();
   });
 
@@ -93,6 +93,17 @@ describe("createLiveView", () => {
     view.close();
   });
 
+  it("takes a terminal without a size for one of 80 columns", () => {
+    const screen = new Screen();
+    screen.columns = 0;
+    const view = createLiveView(screen, false);
+    view.update(step(10));
+    vi.advanceTimersByTime(2200);
+    expect(screen.lines[0]).toBe("training  run 20261120-2154-k3f9  workers 16/16");
+    view.close();
+    expect(screen.lines).toEqual([""]);
+  });
+
   it("hides the cursor, brings it back and leaves only the events behind", () => {
     const screen = new Screen();
     const listeners = process.listenerCount("exit");
@@ -101,7 +112,7 @@ describe("createLiveView", () => {
     view.update(step(10), checkpoint.event);
     view.close();
     expect(screen.cursorShown).toBe(true);
-    expect(screen.rows).toEqual(["21:54:03  Saved checkpoint-10.", ""]);
+    expect(screen.lines).toEqual(["21:54:03  Saved checkpoint-10.", ""]);
     expect(process.listenerCount("exit")).toBe(listeners);
     expect(vi.getTimerCount()).toBe(0);
   });
