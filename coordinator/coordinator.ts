@@ -54,6 +54,8 @@ export interface CoordinatorContext {
   readonly terminated: AbortSignal;
   /** Attempts that earlier coordinators of this run have used. */
   readonly firstAttempt: number;
+  /** An earlier coordinator of this run has crashed and may have left agents. */
+  readonly afterCrash: boolean;
   /** Keeps a setting that was changed while the run goes on, for the next coordinator. */
   keep(change: Partial<RunConfig>): void;
 }

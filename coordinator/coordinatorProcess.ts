@@ -43,14 +43,18 @@ export async function runCoordinatorProcess(options: CoordinatorProcessOptions):
     const run = await directory.readRun();
     if (!run) throw new CoordError("RUN_NOT_FOUND", `${directory.paths.root} holds no run.json.`);
     const before = await directory.readCoordinator().catch(() => undefined);
+    // One that came to an end has left its result; what is on other hosts does not show in this directory.
+    const afterCrash = before !== undefined && (await directory.readResult().catch(() => undefined)) === undefined;
     await directory.reopen();
-    const outcome = await serve(options, run.config, portOf(before?.address)).catch(async (thrown: unknown) => {
-      const error = toCoordError(thrown);
-      logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
-      const failure = { ...nothingDone, exitCode: error.exitCode, errorCode: error.code, message: error.message };
-      await conclude(directory, failure, run.config);
-      return failure;
-    });
+    const outcome = await serve(options, run.config, { afterCrash, port: portOf(before?.address) }).catch(
+      async (thrown: unknown) => {
+        const error = toCoordError(thrown);
+        logger.error({ code: error.code, err: error.code === "INTERNAL" ? thrown : undefined }, error.message);
+        const failure = { ...nothingDone, exitCode: error.exitCode, errorCode: error.code, message: error.message };
+        await conclude(directory, failure, run.config);
+        return failure;
+      },
+    );
     return outcome.exitCode;
   } finally {
     await lock.release();
@@ -62,7 +66,7 @@ const nothingDone = { state: "failed", step: 0, maxSteps: 0, checkpoint: "", ada
 async function serve(
   options: CoordinatorProcessOptions,
   config: RunConfig,
-  portBefore: number | undefined,
+  before: { readonly afterCrash: boolean; readonly port: number | undefined },
 ): Promise<RunOutcome> {
   const { directory, from, logger, terminated } = options;
   const { home, paths, runId } = directory;
@@ -71,7 +75,7 @@ async function serve(
   events.follow(0, ({ data, kind, message }) => logger.info({ kind, ...data }, message));
   const { tls, tokens } = await prepareCredentials(paths, config);
   const server = new CoordinatorServer(tokens, logger, tls);
-  const bound = await bind(directory, config, server, portBefore);
+  const bound = await bind(directory, config, server, before.port);
   const identity = ownIdentity();
   const address = `${reachableHost(config)}:${bound.port}`;
   const record = await writeProcessRecord(paths.processes, {
@@ -102,6 +106,7 @@ async function serve(
     store,
     terminated,
     firstAttempt: await usedAttempts(paths.logs),
+    afterCrash: before.afterCrash,
     keep: (change) => void keepChange(directory, change, logger),
   });
   // From here on other commands find the run.

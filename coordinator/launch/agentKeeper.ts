@@ -5,8 +5,8 @@ import type { Launcher, LaunchOptions } from "./launcher.ts";
 
 /** What a launcher of agents on other hosts needs to know beside LaunchOptions. */
 export interface KeeperOptions extends LaunchOptions {
-  /** True where an earlier coordinator of the run has started agents, which come by themselves. */
-  readonly continued: boolean;
+  /** True where an earlier coordinator of the run has crashed: agents that it started come by themselves. */
+  readonly afterCrash: boolean;
   /** True while the agent of a node is connected to the coordinator. */
   isHere(nodeRank: number): boolean;
   onTrouble(nodeRank: number, message: string): void;
@@ -66,11 +66,14 @@ export class AgentKeeper implements Launcher {
   }
 
   async #keep(nodeRank: number): Promise<void> {
-    const view: NodeView = { earlier: this.options.continued ? "connected before" : "none", absentMs: 0 };
+    const view: NodeView = { earlier: this.options.afterCrash ? "perhaps left behind" : "none", absentMs: 0 };
     let how = "is gone";
     let failures = 0;
     for (let seen = systemClock.monotonicMs(); !this.#stopping.signal.aborted; ) {
-      if (this.options.isHere(nodeRank)) seen = systemClock.monotonicMs();
+      if (this.options.isHere(nodeRank)) {
+        seen = systemClock.monotonicMs();
+        if (view.earlier === "perhaps left behind") view.earlier = "connected before";
+      }
       const next = decideNext({ ...view, absentMs: systemClock.monotonicMs() - seen });
       if (next === "wait") {
         await this.#pause(lookMs);

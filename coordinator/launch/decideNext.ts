@@ -1,10 +1,10 @@
 /** What is known of a node while the run goes on. */
 export interface NodeView {
   /**
-   * The agent before: there was none yet; it ended; it was connected, and only the way to it broke, or it belongs to an
-   * earlier coordinator, so that it may still be there.
+   * The agent before: there was none yet; it ended; it was connected, and only the way to it broke, so that it may still
+   * be there; or an earlier coordinator, which crashed, may have left one.
    */
-  earlier: "none" | "ended" | "connected before";
+  earlier: "none" | "ended" | "connected before" | "perhaps left behind";
   /** Milliseconds since the agent was last connected to the coordinator, or since the connection that started it ended. */
   absentMs: number;
 }
@@ -21,5 +21,7 @@ export function decideNext({ absentMs, earlier }: NodeView): "wait" | "start" | 
       return "start again";
     case "connected before":
       return absentMs < patienceMs ? "wait" : "start again";
+    case "perhaps left behind":
+      return absentMs < patienceMs ? "wait" : "start";
   }
 }

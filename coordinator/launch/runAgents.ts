@@ -25,6 +25,8 @@ export interface RunAgentsOptions {
   readonly address: string;
   /** Attempts that earlier coordinators of this run have used. */
   readonly firstAttempt: number;
+  /** An earlier coordinator of this run has crashed and may have left agents. */
+  readonly afterCrash: boolean;
   readonly events: EventLog;
   /** A worker or agent is gone for good. */
   onFailure(error: CoordError): void;
@@ -90,7 +92,7 @@ export class RunAgents {
   }
 
   #createLauncher(): Launcher | undefined {
-    const { address, config, events, firstAttempt, home, paths, runId } = this.options;
+    const { address, afterCrash, config, events, home, paths, runId } = this.options;
     const options: LaunchOptions = {
       runId,
       nodes: config.nodes,
@@ -104,7 +106,7 @@ export class RunAgents {
     };
     const keeper: KeeperOptions = {
       ...options,
-      continued: firstAttempt > 0,
+      afterCrash,
       isHere: (nodeRank) => this.pool.isHere(nodeRank),
       onTrouble: (nodeRank, message) => events.add("warning", `Node ${nodeRank}: ${message}`, { nodeRank }),
     };

@@ -6,7 +6,7 @@ import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { runPaths } from "../../shared/runPaths.ts";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
 import { processesOf } from "../support/killEverything.ts";
-import { smallRun } from "../support/smallRun.ts";
+import { slowedDown, smallRun } from "../support/smallRun.ts";
 
 const steps = 200;
 const command = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
@@ -41,7 +41,7 @@ describe("a run whose size changes", () => {
     const output = home.path("elastic");
     const elastic = ["--nodes", "2", "--min-nodes", "1", "--max-nodes", "4", "--rejoin-timeout-ms", "2000"];
     // Slow enough for agents to come while it is at work.
-    const slow = { COORD_FAILPOINT: "slow@60@0/0", COORD_FAILPOINT_MARKER: "always" };
+    const slow = slowedDown(60);
     const run = await home.launch([...flags, ...elastic, "--output", output], slow);
     const paths = runPaths(home.home, run);
     const status = () => home.json<Status>(["status", run]).catch(() => undefined);

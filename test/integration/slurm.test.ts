@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
 import { killEverything, processesOf } from "../support/killEverything.ts";
-import { smallRun } from "../support/smallRun.ts";
+import { slowedDown, smallRun } from "../support/smallRun.ts";
 import { TestSlurm, whyNoSlurm } from "../support/testSlurm.ts";
 
 const skipped = whyNoSlurm();
 const steps = 60;
+/** Milliseconds that a step takes at least. */
+const stepMs = 250;
 
 interface Status {
   readonly state: string;
@@ -50,6 +52,8 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
       if (job) slurm.command("scancel", job);
       await killEverything(runId);
     }
+    // The next test's job is not to wait for what is left of this one's.
+    await eventually("idle nodes", async () => slurm.idleNodes() === 2 || undefined, 90_000);
   });
   afterAll(async () => {
     slurm?.down();
@@ -60,7 +64,8 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
   async function submit(flags: readonly string[] = []): Promise<{ runId: string; output: string; job: string }> {
     const output = home.path(`out${++number}`);
     const shape = ["--launcher", "slurm", "--nodes", "2", "--gpus", "2", "--partition", "debug"];
-    const runId = await home.launch([...model, "--max-steps", `${steps}`, ...shape, "--output", output, ...flags]);
+    const args = [...model, "--max-steps", `${steps}`, ...shape, "--output", output, ...flags];
+    const runId = await home.launch(args, slowedDown(stepMs));
     runs.push(runId);
     return { runId, output, job: await jobOf(runId) };
   }
@@ -123,8 +128,11 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
     const { job, output, runId } = await submit(["--save-steps", "5"]);
     await step(runId, 10);
     slurm.crashNode(2);
-    await state(job, "PENDING");
-    slurm.startNode(2);
+    try {
+      await state(job, "PENDING");
+    } finally {
+      slurm.startNode(2);
+    }
     await finish(runId);
     expect(await finalDigests(output, steps)).toEqual(reference);
   });

@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
 import { killEverything, processesOf } from "../support/killEverything.ts";
-import { smallRun } from "../support/smallRun.ts";
+import { slowedDown, smallRun } from "../support/smallRun.ts";
 import { TestHosts, whyNoHosts } from "../support/testHosts.ts";
 
 const skipped = whyNoHosts();
 const steps = 60;
+/** Milliseconds that a step takes at least. */
+const stepMs = 200;
 
 interface Status {
   readonly state: string;
@@ -42,10 +44,11 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
     await home?.remove();
   });
 
-  /** Three workers on two hosts. */
+  /** Three workers on two hosts, slow enough that a test meets them at work. */
   async function launch(flags: readonly string[] = []): Promise<{ runId: string; output: string }> {
     const output = home.path(`out${++number}`);
-    const runId = await home.launch([...model, ...hosts.flags(1, 2), "--output", output, ...flags]);
+    const env = Object.entries(slowedDown(stepMs)).flatMap(([name, value]) => ["--env", `${name}=${value}`]);
+    const runId = await home.launch([...model, ...hosts.flags(1, 2), ...env, "--output", output, ...flags]);
     runs.push(runId);
     return { runId, output };
   }
@@ -106,11 +109,17 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
   it("goes on after the coordinator was killed, with the agents that are there", async () => {
     const { output, runId } = await launch();
     await step(runId, 5);
-    const agents = await agentsOf(runId);
+    const agents = agentsOf(runId);
+    expect(agents).toHaveLength(2);
+    const before = (await status(runId)).generation;
     killCoordinator(runId);
+    await eventually("a new generation", async () => {
+      const now = await home.json<Status>(["status", runId]).catch(() => undefined);
+      return now && now.state === "training" && now.generation > before ? true : undefined;
+    });
+    expect(agentsOf(runId)).toEqual(agents);
     await finish(runId);
     expect(await finalDigests(output, steps)).toEqual(reference);
-    expect(agents).toHaveLength(2);
     expect((await home.events(runId)).filter(({ message }) => /agent of node/.test(message))).toEqual([]);
     // What had started the second coordinator looks every half second whether the run is over.
     await eventually("no process", async () => (processesOf(runId).length === 0 ? true : undefined), 5000);
@@ -140,8 +149,8 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
     expect(processesOf(runId)).toEqual([]);
   });
 
-  async function agentsOf(runId: string): Promise<number[]> {
-    return processesOf(runId).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("agentMain"));
+  function agentsOf(runId: string): number[] {
+    return processesOf(runId).filter((pid) => /[/]agentMain/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8")));
   }
 
   function killCoordinator(runId: string): void {

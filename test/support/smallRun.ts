@@ -32,3 +32,8 @@ export async function smallRun(home: CoordHome, rows = 40): Promise<string[]> {
     ["--lora-dropout", "0.1"],
   ].flat();
 }
+
+/** Environment in which each step takes at least `milliseconds`, so that a test meets the run at work on a fast host too. */
+export function slowedDown(milliseconds: number): Record<string, string> {
+  return { COORD_FAILPOINT: `slow@${milliseconds}@0/0`, COORD_FAILPOINT_MARKER: "always" };
+}

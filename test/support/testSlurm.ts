@@ -38,6 +38,11 @@ export class TestSlurm {
     return this.command("squeue", "--noheader", "--states=all", `--jobs=${job}`, "--format=%T");
   }
 
+  /** Nodes that no job has. */
+  idleNodes(): number {
+    return Number(this.command("sinfo", "--noheader", "--states=idle", "--format=%D"));
+  }
+
   startNode(number: number): void {
     run("node", this.directory, String(number));
   }
