@@ -1,10 +1,15 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  execFileSync,
+  spawn,
+  spawnSync,
+} from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { execa, type ResultPromise } from "execa";
 import getPort from "get-port";
 import { eventually } from "./coord.ts";
 
@@ -74,7 +79,7 @@ export class LocalSshd {
     return stdout
       .split("\n")
       .map(Number)
-      .filter((pid) => pid > 0); // prettier-ignore
+      .filter((pid) => pid > 0);
   }
 
   async stop(): Promise<void> {
@@ -87,23 +92,20 @@ export class LocalSshd {
 
 /** One `ssh -tt`, what came through it, and the keys that are pressed in it. */
 export class SshConnection {
-  readonly #client: ResultPromise<{ reject: false; stdin: "pipe"; all: true; buffer: false }>;
+  readonly #client: ChildProcessWithoutNullStreams;
+  readonly #ended: Promise<unknown>;
   #text = "";
 
   constructor(config: string, command: string) {
-    this.#client = execa("ssh", ["-tt", "-F", config, "host", command], {
-      reject: false,
-      stdin: "pipe",
-      all: true,
-      buffer: false,
-    });
-    this.#client.all.on("data", (chunk: Buffer) => {
-      this.#text += chunk.toString("utf8");
-    });
-  }
-
-  get text(): string {
-    return this.#text;
+    this.#client = spawn("ssh", ["-tt", "-F", config, "host", command]);
+    this.#ended = once(this.#client, "close");
+    for (const stream of [this.#client.stdout, this.#client.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        this.#text += text;
+      });
+    }
+    // Keys that are pressed after the end go nowhere.
+    this.#client.stdin.on("error", () => {});
   }
 
   /** What has come, once it shows what is waited for. */
@@ -125,7 +127,7 @@ export class SshConnection {
   }
 
   async ended(): Promise<void> {
-    await this.#client;
+    await this.#ended;
   }
 }
 
