@@ -6,7 +6,7 @@ import { elasticityOf } from "../shared/config/elasticity.ts";
 import { gpusOfAllNodes, gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { epochAt } from "../shared/dataset/plan.ts";
-import { Deferred } from "../shared/deferred.ts";
+import { Deferred, unlessAborted } from "../shared/deferred.ts";
 import { CoordError } from "../shared/errors.ts";
 import { failpoint } from "../shared/failpoint.ts";
 import { CheckpointService } from "../shared/gen/coord/v1/checkpoint_pb.ts";
@@ -22,7 +22,7 @@ import type { SharedRegions } from "./collective/sharedRegions.ts";
 import { dataHandlers } from "./dataset/dataService.ts";
 import type { TrainingData } from "./dataset/trainingData.ts";
 import type { AgentPool } from "./launch/agentPool.ts";
-import type { Dues } from "./membership/generation.ts";
+import type { Dues, Generation } from "./membership/generation.ts";
 import { membershipHandlers } from "./membership/membershipService.ts";
 import { type SizeLimits, TrainingSession } from "./membership/trainingSession.ts";
 import type { EventLog } from "./observe/eventLog.ts";
@@ -130,7 +130,9 @@ export class Training {
       },
     });
     const session = () => this.session;
-    this.#exchange = new StateExchange(session, (state, generation) => this.#uploaded(state, generation));
+    this.#exchange = new StateExchange(session, (state, generation, signal) =>
+      this.#uploaded(state, generation, signal),
+    );
     if (start.state) this.#exchange.hold(start.state);
     this.#collective = new Collective(session, {
       slots,
@@ -217,10 +219,18 @@ export class Training {
     const finish = step >= maxSteps;
     const every = (steps: number) => steps > 0 && step % steps === 0;
     return {
-      save: finish || every(this.saveSteps),
+      save: finish || (every(this.saveSteps) && this.#mayBeSaved(step)),
       evaluate: tokens.evaluationSize > 0 && (finish || step === 0 || every(config.evalSteps)),
       finish,
     };
+  }
+
+  /** Whether there is room for another checkpoint, by --on-save-busy. */
+  #mayBeSaved(step: number): boolean {
+    const { config, events, writer } = this.#options;
+    if (config.onSaveBusy === "wait" || !writer.busy) return true;
+    events.add("warning", `Step ${step} is not saved: an earlier checkpoint is still being written.`, { step });
+    return false;
   }
 
   /** Steps that an earlier coordinator has committed since the checkpoint: their figures are in its metrics file. */
@@ -237,14 +247,21 @@ export class Training {
     events.add("evaluation", `Held-out loss at step ${step}: ${loss.toFixed(4)}.`, { step, loss });
   }
 
-  async #uploaded(state: TrainingState, generation: bigint): Promise<void> {
+  /**
+   * Has the state written if that is due, while training goes on. One state is being written and one is waiting, never
+   * more: the member that has uploaded another one hears nothing, and so does not vote, until the one before is on disk.
+   */
+  async #uploaded(state: TrainingState, { controller, number }: Generation, signal: AbortSignal): Promise<void> {
+    // The held-out loss of the same step belongs into the checkpoint.
+    while (this.session.evaluateDue) await unlessAborted(this.session.evaluation, controller.signal, signal);
     if (!this.session.saveDue) return;
     failpoint("checkpoint-due", state.step, "coordinator");
     this.session.saved();
     this.#lastState = state;
-    this.#options.writer
-      .save(state, generation, this.log.current)
-      .catch((thrown: unknown) => this.failed.reject(thrown));
+    const { writer } = this.#options;
+    const before = writer.idle();
+    writer.save(state, number, this.log.current).catch((thrown: unknown) => this.failed.reject(thrown));
+    await unlessAborted(before, controller.signal, signal);
   }
 
   /** All workers were lost at once: training goes back to the newest checkpoint, or to the start. */

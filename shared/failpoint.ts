@@ -12,11 +12,15 @@ export type Failpoint =
   | "sum-downloaded"
   | "update-computed"
   | "step-committed"
+  // Of the member that hands its state over, while the next step is computed.
   | "state-uploading"
+  | "state-half-uploaded"
+  | "evaluation-begun"
   // The coordinator's, in order.
   | "generation-written"
   | "round-complete"
   | "commit-decided"
+  | "state-arriving"
   | "checkpoint-due";
 
 /** Faults that a test can have a worker commit, other than dying. */
@@ -48,7 +52,7 @@ export function faultInjected(fault: Fault, step: number, who: string): boolean 
   return fires(fault, step, who);
 }
 
-/** Milliseconds that each step of worker `who` is to be held up (COORD_FAILPOINT=slow@MS@WHO); 0 for not. */
+/** Milliseconds that each step of worker `who`, or each save, is to be held up (COORD_FAILPOINT=slow@MS@WHO); 0 for not. */
 export function injectedDelayMs(who: string): number {
   return plan?.point === "slow" && plan.who === who ? plan.step : 0;
 }

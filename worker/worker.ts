@@ -176,14 +176,14 @@ class Worker {
       await this.#adoptState(assignment, epoch);
       let directive: Directive = assignment;
       for (;;) {
+        const handOver = directive.uploadState ? this.#handOver(epoch) : undefined;
         if (directive.evaluate) await trainer.evaluate(epoch);
-        if (directive.uploadState) {
+        if (directive.finish) {
           this.#heartbeat.phase = WorkerPhase.SAVING;
-          failpoint("state-uploading", this.#held.committed!.step, this.#options.caller.workerId);
-          await this.#client.putState(this.#held.committed!, epoch);
+          await handOver;
+          return await this.#finish(assignment.generation);
         }
-        if (directive.finish) return await this.#finish(assignment.generation);
-        directive = await trainer.trainStep(epoch);
+        directive = await trainer.trainStep(epoch, handOver);
         this.#heartbeat.step = this.#held.committed!.step;
       }
     } catch (thrown) {
@@ -192,6 +192,19 @@ class Worker {
       this.#heartbeat.phase = WorkerPhase.WAITING;
       logger.info({ reason: toCoordError(thrown).message }, "the generation is over");
     }
+  }
+
+  /**
+   * Hands the committed state to the coordinator while the next step is computed. No copy is taken: nothing writes to
+   * these vectors before the step after the next, and no step is voted for before the state has arrived.
+   */
+  #handOver(epoch: Epoch): Promise<void> {
+    const state = this.#held.committed!;
+    failpoint("state-uploading", state.step, this.#options.caller.workerId);
+    const handedOver = this.#client.putState(state, epoch);
+    // Told to whoever waits for it; the generation may be over before anybody does.
+    handedOver.catch(() => {});
+    return handedOver;
   }
 
   /** Loads the model, the first time or when a new coordinator comes with other settings. */

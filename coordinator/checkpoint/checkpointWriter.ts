@@ -4,9 +4,11 @@ import { within } from "../../shared/checkpoint/location.ts";
 import type { CheckpointStore } from "../../shared/checkpoint/store.ts";
 import type { TrainerState } from "../../shared/checkpoint/trainerState.ts";
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
+import { systemClock } from "../../shared/clock.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { epochAt, type SamplePlan } from "../../shared/dataset/plan.ts";
 import { type CoordError, toCoordError } from "../../shared/errors.ts";
+import { injectedDelayMs } from "../../shared/failpoint.ts";
 
 export interface WriterOptions {
   readonly runId: string;
@@ -26,6 +28,7 @@ export interface WriterOptions {
 /** Writes checkpoints behind training's back, one after the other. */
 export class CheckpointWriter {
   #last: Promise<void> = Promise.resolve();
+  #waiting = 0;
   /** Why the newest state is not on disk. */
   #failure: CoordError | undefined;
 
@@ -37,8 +40,14 @@ export class CheckpointWriter {
    */
   save(state: TrainingState, generation: bigint, trainerState: TrainerState): Promise<void> {
     const saved = this.#last.then(() => this.#save(state, generation, trainerState));
-    this.#last = saved.catch(() => {});
+    this.#waiting++;
+    this.#last = saved.catch(() => {}).finally(() => this.#waiting--);
     return saved;
+  }
+
+  /** Whether something is being written, or is about to be. */
+  get busy(): boolean {
+    return this.#waiting > 0;
   }
 
   /** Resolves when nothing is being written. */
@@ -68,6 +77,8 @@ export class CheckpointWriter {
   async #write(state: TrainingState, generation: bigint, trainerState: TrainerState): Promise<void> {
     const { config, fingerprints, onSaved, plan, runId, store, tokenizerFiles } = this.options;
     const start = performance.now();
+    const delayMs = injectedDelayMs("coordinator");
+    if (delayMs > 0) await systemClock.sleep(delayMs);
     this.options.checkOwner();
     const { path } = await store.save(
       {

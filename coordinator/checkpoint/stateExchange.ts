@@ -1,6 +1,7 @@
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
 import { Deferred, unlessAborted } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { failpoint } from "../../shared/failpoint.ts";
 import type {
   CheckpointService,
   GetStateRequest,
@@ -9,6 +10,7 @@ import type {
 } from "../../shared/gen/coord/v1/checkpoint_pb.ts";
 import type { CallContext, Handlers } from "../../shared/rpc/server.ts";
 import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
+import type { Generation } from "../membership/generation.ts";
 import type { TrainingSession } from "../membership/trainingSession.ts";
 
 /**
@@ -17,7 +19,7 @@ import type { TrainingSession } from "../membership/trainingSession.ts";
  */
 export class StateExchange {
   readonly handlers: Handlers<typeof CheckpointService> = {
-    putState: (requests) => this.#put(requests),
+    putState: (requests, context) => this.#put(requests, context),
     getState: (request, context) => this.#get(request, context),
   };
   #state: TrainingState | undefined;
@@ -25,8 +27,8 @@ export class StateExchange {
 
   constructor(
     private readonly session: () => TrainingSession,
-    /** Called for each state that a member has uploaded, before the member goes on. */
-    private readonly onState: (state: TrainingState, generation: bigint) => Promise<void>,
+    /** Called for each state that a member has uploaded, before the member's next vote; `signal` ends with the call. */
+    private readonly onState: (state: TrainingState, generation: Generation, signal: AbortSignal) => Promise<void>,
   ) {}
 
   holds(step: number): boolean {
@@ -39,7 +41,7 @@ export class StateExchange {
     this.#arrival = new Deferred();
   }
 
-  async #put(requests: AsyncIterable<PutStateRequest>) {
+  async #put(requests: AsyncIterable<PutStateRequest>, context: CallContext) {
     let header: PutStateHeader | undefined;
     let assembler: StateAssembler | undefined;
     for await (const { part } of requests) {
@@ -47,6 +49,7 @@ export class StateExchange {
         header = part.value;
         this.#admit(header);
         assembler = new StateAssembler(header.state!);
+        failpoint("state-arriving", Number(header.state!.step), "coordinator");
       } else if (part.case === "chunk" && assembler) {
         assembler.add(part.value);
       } else {
@@ -55,13 +58,13 @@ export class StateExchange {
     }
     if (!header || !assembler) throw new CoordError("INVALID_REQUEST", "A state came without a header.");
     const state = assembler.complete();
-    this.#admit(header);
+    const generation = this.#admit(header);
     this.hold(state);
-    await this.onState(state, header.state!.generation);
+    await this.onState(state, generation, context.signal);
     return {};
   }
 
-  #admit(header: PutStateHeader): void {
+  #admit(header: PutStateHeader): Generation {
     const session = this.session();
     const generation = session.currentGeneration(header.state!.generation);
     session.memberOf(generation, header.member!);
@@ -71,6 +74,7 @@ export class StateExchange {
         `A state at step ${header.state!.step} came while the run is at step ${session.step}.`,
       );
     }
+    return generation;
   }
 
   async *#get(request: GetStateRequest, context: CallContext) {
@@ -80,6 +84,6 @@ export class StateExchange {
     while (!this.holds(session.step)) {
       await unlessAborted(this.#arrival.promise, generation.controller.signal, context.signal);
     }
-    for (const part of encodeState(this.#state!, generation.number)) yield { part };
+    for await (const part of encodeState(this.#state!, generation.number)) yield { part };
   }
 }

@@ -93,6 +93,7 @@ export class TrainingSession {
   readonly #finished = new Set<string>();
   readonly allFinished = new Deferred<void>();
   #stateSaved = new Deferred<void>();
+  #evaluated = new Deferred<void>();
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -120,6 +121,13 @@ export class TrainingSession {
   }
   get saveDue(): boolean {
     return this.#due.save;
+  }
+  get evaluateDue(): boolean {
+    return this.#due.evaluate;
+  }
+  /** Resolves when the next held-out loss is known. */
+  get evaluation(): Promise<void> {
+    return this.#evaluated.promise;
   }
   hasFinished(workerId: string): boolean {
     return this.#finished.has(workerId);
@@ -245,6 +253,8 @@ export class TrainingSession {
   /** The held-out loss at the current step is known. */
   evaluated(): void {
     this.#due = { ...this.#due, evaluate: false };
+    this.#evaluated.resolve();
+    this.#evaluated = new Deferred();
   }
 
   /** Asks for a checkpoint and the end of training after the step in work. */

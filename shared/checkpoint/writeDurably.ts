@@ -28,8 +28,10 @@ export async function streamDurably(
     const writer = await fs.createFile(path);
     try {
       for await (const piece of pieces) {
+        // Hashed while the system writes it: whichever is slower decides.
+        const written = writer.write(piece);
         hash.update(piece);
-        await writer.write(piece);
+        await written;
       }
       await writer.sync();
     } finally {

@@ -334,6 +334,10 @@ export const runConfigSchema = z.strictObject({
     .enum(["stop", "continue"])
     .default("stop")
     .describe("When a checkpoint cannot be written: end the run, or train on and try again at the next one."),
+  onSaveBusy: z
+    .enum(["wait", "skip"])
+    .default("wait")
+    .describe("When a checkpoint is due while the one before it is still being written: wait for it, or go without."),
   evalSteps: count.default(0).describe("Steps between held-out losses; 0 for start and end only."),
   loggingSteps: positiveInt.default(1).describe("Steps between log lines."),
   reportTo: z

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { TrainingState } from "../checkpoint/trainingState.ts";
 import { CoordError } from "../errors.ts";
@@ -13,14 +14,25 @@ const maxElements = 1024 ** 3 / 4;
 
 type Part<Header> = { case: "header"; value: Header } | { case: "chunk"; value: { offset: bigint; data: Uint8Array } };
 
-/** The messages that carry a state: a header, then parameters, first moments and second moments in chunks. */
-export function* encodeState(
+/** Bytes that are digested before others have their turn: 2 ms at 4 GB/s. */
+const digestedAtOnce = 8 * 1024 * 1024;
+
+/**
+ * The messages that carry a state: a header, then parameters, first moments and second moments in chunks. The state must
+ * not change before the last has been taken. It is digested in pieces, so that whoever sends it can work on meanwhile.
+ */
+export async function* encodeState(
   state: TrainingState,
   generation: bigint,
-): Generator<Part<MessageInitShape<typeof StateHeaderSchema>>> {
+): AsyncGenerator<Part<MessageInitShape<typeof StateHeaderSchema>>> {
   const vectors = vectorsOf(state).map(bytesOfFloat32);
   const digest = new Digest64();
-  for (const bytes of vectors) digest.update(bytes);
+  for (const bytes of vectors) {
+    for (let at = 0; at < bytes.byteLength; at += digestedAtOnce) {
+      digest.update(bytes.subarray(at, at + digestedAtOnce));
+      await setImmediate();
+    }
+  }
   yield {
     case: "header",
     value: {

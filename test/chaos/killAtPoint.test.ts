@@ -38,7 +38,15 @@ function faults(): Fault[] {
     { point: "checkpoint-due", step: 4, who: "coordinator" },
     { point: "checkpoint-due", step: steps, who: "coordinator" },
   ];
-  const uploading = [4, steps].map((step): Fault => ({ point: "state-uploading", step, who: "0/0" }));
+  const uploading = (["state-uploading", "state-half-uploaded"] as const).flatMap((point) =>
+    [4, steps].map((step): Fault => ({ point, step, who: "0/0" })),
+  );
+  // While the state of step 4 is on its way, each kind of process is lost.
+  const saving: Fault[] = [
+    { point: "gradient-computed", step: 5, who: "0/0" },
+    { point: "gradient-computed", step: 5, who: "1/0" },
+    { point: "state-arriving", step: 4, who: "coordinator" },
+  ];
   const matrix = workerPoints.flatMap((point, index) =>
     full
       ? [1, 3, steps].flatMap((step) => ["0/0", "0/1", "1/0"].map((who): Fault => ({ point, step, who })))
@@ -48,13 +56,14 @@ function faults(): Fault[] {
     { point: "gradient-uploaded", step: 3, who: "1/0", plane: "grpc" },
     { point: "sum-downloaded", step: 1, who: "0/1", plane: "grpc" },
   ];
-  return [...matrix, ...uploading, ...coordinator, ...overGrpc];
+  return [...matrix, ...uploading, ...saving, ...coordinator, ...overGrpc];
 }
 
 describe("a process that is killed at a named point of a step", () => {
   let home: CoordHome;
   let flags: string[];
   let undisturbed: { adapter: string; optimizer: string };
+  const checkpoints = new Map<number, typeof undisturbed>();
   beforeAll(async () => {
     home = await CoordHome.create();
     const shape = ["--nodes", "2", "--gpus", "2", "--max-steps", `${steps}`, "--save-steps", "2"];
@@ -62,6 +71,7 @@ describe("a process that is killed at a named point of a step", () => {
     const result = await home.coord(["launch", ...flags, "--output", home.path("undisturbed")]);
     expect(result, result.stderr).toMatchObject({ exitCode: 0 });
     undisturbed = await finalDigests(home.path("undisturbed"), steps);
+    for (const due of [2, 4]) checkpoints.set(due, await finalDigests(home.path("undisturbed"), due));
   });
   afterAll(() => home.remove());
 
@@ -77,6 +87,12 @@ describe("a process that is killed at a named point of a step", () => {
       expect(launched, `${launched.stderr}\n${launched.stdout}`).toMatchObject({ exitCode: 0 });
       expect(existsSync(marker), "the fault has fired").toBe(true);
       expect(await finalDigests(output, steps)).toEqual(undisturbed);
+      // No checkpoint is missing, whoever was lost while it was handed over; but for what a coordinator that died was
+      // still writing behind training's back.
+      for (const [due, digests] of checkpoints) {
+        if (who === "coordinator" && due < step) continue;
+        expect(await finalDigests(output, due), `step ${due}`).toEqual(digests);
+      }
 
       const run = (await home.json<{ run: string; output: string; state: string }[]>(["list"])).find(
         (entry) => entry.output === output,

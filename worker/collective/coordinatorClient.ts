@@ -1,6 +1,7 @@
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { failpoint } from "../../shared/failpoint.ts";
 import { CheckpointService, type StateHeader } from "../../shared/gen/coord/v1/checkpoint_pb.ts";
 import { CollectiveService } from "../../shared/gen/coord/v1/collective_pb.ts";
 import { DataService, type Split } from "../../shared/gen/coord/v1/data_pb.ts";
@@ -32,12 +33,14 @@ export interface Epoch {
 
 /**
  * A worker's calls to its coordinator. Control, uploads and downloads have a connection each: on one connection a
- * bulk upload and a bulk download can fill each other's buffers and wait for ever, and both would delay heartbeats.
+ * bulk upload and a bulk download can fill each other's buffers and wait for ever, and both would delay heartbeats. So
+ * has the state that travels while a step is computed: gradients do not wait behind it.
  */
 export class CoordinatorClient {
   readonly #control: Connection;
   readonly #upload: Connection;
   readonly #download: Connection;
+  readonly #state: Connection;
   readonly #memory = new VectorMemory();
   readonly #plane: DataPlane;
   readonly membership;
@@ -49,6 +52,7 @@ export class CoordinatorClient {
     this.#control = new Connection(endpoint);
     this.#upload = new Connection(endpoint);
     this.#download = new Connection(endpoint);
+    this.#state = new Connection(endpoint);
     this.#plane = new DataPlane(caller);
     this.membership = this.#control.service(MembershipService);
   }
@@ -60,7 +64,7 @@ export class CoordinatorClient {
   }
 
   close(): void {
-    for (const connection of [this.#control, this.#upload, this.#download]) connection.close();
+    for (const connection of [this.#control, this.#upload, this.#download, this.#state]) connection.close();
     this.#plane.close();
   }
 
@@ -115,17 +119,21 @@ export class CoordinatorClient {
     );
   }
 
-  /** Hands a state to the coordinator. */
+  /** Hands a state to the coordinator; it must not change meanwhile. */
   async putState(state: TrainingState, epoch: Epoch): Promise<void> {
     const caller = this.caller;
-    function* messages() {
-      for (const part of encodeState(state, epoch.generation)) {
+    const half = BigInt(6 * state.layout.elements);
+    async function* messages() {
+      for await (const part of encodeState(state, epoch.generation)) {
+        if (part.case === "chunk" && part.value.offset >= half) {
+          failpoint("state-half-uploaded", state.step, caller.workerId);
+        }
         yield part.case === "header"
           ? { part: { case: part.case, value: { member: caller, state: part.value } } }
           : { part };
       }
     }
-    await this.#upload.service(CheckpointService).putState(messages(), { signal: epoch.signal });
+    await this.#state.service(CheckpointService).putState(messages(), { signal: epoch.signal });
   }
 
   /** Waits for the state at the assignment's step and downloads it. */

@@ -49,9 +49,10 @@ export class Trainer {
 
   /**
    * Computes the gradients of this worker's slots, exchanges them, updates, and votes. On return the step is committed;
-   * on any error the state is that before the step, with the update perhaps pending.
+   * on any error the state is that before the step, with the update perhaps pending. The vote waits for `handOver`, on
+   * which the state before the step travels: until it has arrived, every member must be able to hand it over again.
    */
-  async trainStep(share: Share) {
+  async trainStep(share: Share, handOver?: Promise<void>) {
     const { client, config, engine, held, maxSteps, onPhase } = this.#options;
     const state = held.settle(held.committed?.step ?? 0);
     const step = state.step + 1;
@@ -117,6 +118,11 @@ export class Trainer {
     if (faultInjected("parameters-differ", step, client.caller.workerId)) next.parameters[0]! += 1;
     lap("updateMs", "update");
     at("update-computed");
+    if (handOver) {
+      onPhase(WorkerPhase.SAVING);
+      await handOver;
+      lap("updateMs", "hand over the state");
+    }
     const directive = await client.membership.commitStep(
       {
         member: client.caller,
@@ -142,6 +148,7 @@ export class Trainer {
     const { client, config, engine, evaluationSize, held, onPhase, slots } = this.#options;
     onPhase(WorkerPhase.EVALUATING);
     const step = held.committed!.step;
+    failpoint("evaluation-begun", step, client.caller.workerId);
     const reports = [];
     for (const slot of share.slots) {
       let sum = 0;

@@ -62,6 +62,7 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "saveTotalLimit",
   "saveMilestoneSteps",
   "onSaveError",
+  "onSaveBusy",
   "evalSteps",
   "loggingSteps",
   "reportTo",
