@@ -4,6 +4,7 @@ import { initialTrainerState } from "../shared/checkpoint/trainerState.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { CoordError } from "../shared/errors.ts";
 import { layOut } from "../shared/tensors/layout.ts";
+import { movePassedOver } from "./checkpoint/movePassedOver.ts";
 import type { StartingPoint } from "./training.ts";
 
 /** Where a run starts, and a sentence for the log that says why there. */
@@ -48,8 +49,8 @@ async function chooseStart(
   }
   const newest = await store.newestValid();
   if (newest) {
-    const passedOver = newest.passedOver.map(({ name, reason }) => ` Passed over ${name}: ${reason}`).join("");
-    return atCheckpoint(newest.checkpoint, expected, `It is the newest valid one.${passedOver}`);
+    const start = atCheckpoint(newest.checkpoint, expected, "It is the newest valid one.");
+    return { ...start, reason: start.reason + (await movePassedOver(store, newest.passedOver)) };
   }
   const trainerState = initialTrainerState(config, expected.maxSteps);
   if (config.initAdapter === undefined) {

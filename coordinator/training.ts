@@ -15,6 +15,7 @@ import { DataService } from "../shared/gen/coord/v1/data_pb.ts";
 import { type CommitStepRequest, MembershipService } from "../shared/gen/coord/v1/membership_pb.ts";
 import { RunState } from "../shared/gen/coord/v1/run_pb.ts";
 import type { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
+import { movePassedOver } from "./checkpoint/movePassedOver.ts";
 import { StateExchange } from "./checkpoint/stateExchange.ts";
 import { TrainingLog } from "./checkpoint/trainingLog.ts";
 import { Collective } from "./collective/collectiveService.ts";
@@ -273,7 +274,8 @@ export class Training {
     const step = state?.step ?? start.step;
     if (state) this.#exchange.hold(state);
     this.log.rewind(newest?.checkpoint.trainerState ?? start.trainerState);
-    events.add("warning", `${reason} Training goes back to step ${step}.`, { step });
+    const aside = newest ? await movePassedOver(store, newest.passedOver) : "";
+    events.add("warning", `${reason} Training goes back to step ${step}.${aside}`, { step });
     return step;
   }
 }

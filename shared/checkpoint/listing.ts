@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CoordError } from "../errors.ts";
 import type { FileSystem } from "./fileSystem.ts";
+import { NewerFormat } from "./manifest.ts";
 import { readManifest } from "./readCheckpoint.ts";
 import { storageError } from "./storageError.ts";
 import type { CheckpointEntry } from "./store.ts";
@@ -51,7 +52,10 @@ async function entryAt(name: string, path: string): Promise<CheckpointEntry> {
     return { name, path, step, state: "readable", manifest, savedAtMs };
   } catch (thrown) {
     if (!(thrown instanceof CoordError)) throw thrown;
-    return { name, path, step, state: "unreadable", reason: thrown.message };
+    return {
+      ...{ name, path, step, state: "unreadable", reason: thrown.message },
+      newerFormat: thrown instanceof NewerFormat,
+    };
   }
 }
 

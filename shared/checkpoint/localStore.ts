@@ -60,6 +60,20 @@ export class LocalCheckpointStore implements CheckpointStore {
     return newestValidOf(this);
   }
 
+  async putAside(names: readonly string[]): Promise<{ name: string; path: string }[]> {
+    const moved: { name: string; path: string }[] = [];
+    for (const name of names) {
+      const path = invalidPath(this.location, name);
+      const from = (await this.#entry(name)).path;
+      await this.#changing("move aside", from, undefined, () => this.#fs.rename(from, path));
+      moved.push({ name, path });
+    }
+    if (moved.length > 0) {
+      await this.#changing("sync the directory", this.location, undefined, () => this.#fs.syncDirectory(this.location));
+    }
+    return moved;
+  }
+
   remove(names: readonly string[]): Promise<string[]> {
     return removeCheckpoints(this.#fs, this.location, names, this.#onWarning);
   }
@@ -105,7 +119,7 @@ export class LocalCheckpointStore implements CheckpointStore {
   async #commit(action: CommitDecision["action"], temporary: string, name: string): Promise<void> {
     const place = join(this.location, name);
     const replaced = privatePath(this.location, "replaced", name);
-    if (action === "quarantine") await this.#fs.rename(place, `${place}.invalid-${randomUUID().slice(0, 8)}`);
+    if (action === "quarantine") await this.#fs.rename(place, invalidPath(this.location, name));
     if (action === "replace") {
       await this.#fs.rename(place, replaced);
       await this.#fs.syncDirectory(this.location);
@@ -125,11 +139,21 @@ export class LocalCheckpointStore implements CheckpointStore {
     await this.remove(outOfRetention(whole, contents, this.options));
   }
 
-  async #changing(doing: string, path: string, bytes: number, change: () => Promise<unknown>): Promise<void> {
+  async #changing(
+    doing: string,
+    path: string,
+    bytes: number | undefined,
+    change: () => Promise<unknown>,
+  ): Promise<void> {
     try {
       await change();
     } catch (thrown) {
       throw storageError(thrown, doing, path, bytes);
     }
   }
+}
+
+/** Where a damaged one is moved to. */
+function invalidPath(directory: string, name: string): string {
+  return `${join(directory, name)}.invalid-${randomUUID().slice(0, 8)}`;
 }

@@ -49,6 +49,9 @@ const manifestSchema = firstSchema.extend({
   checksum: sha256,
 });
 
+/** A manifest that a newer coord has written. */
+export class NewerFormat extends CoordError {}
+
 /** What `manifest.json`, written last, says about a checkpoint. */
 export type Manifest = Omit<z.infer<typeof manifestSchema>, "formatVersion" | "checksum">;
 
@@ -80,8 +83,9 @@ export function decodeManifest(text: string, path: string): Manifest {
   }
   const version = z.object({ formatVersion: z.int() }).safeParse(json);
   if (version.success && version.data.formatVersion > formatVersion) {
-    throw invalid(
-      `has format version ${version.data.formatVersion}, newer than the ${formatVersion} that this coord reads; upgrade coord`,
+    throw new NewerFormat(
+      "CHECKPOINT_INVALID",
+      `${path} has format version ${version.data.formatVersion}, newer than the ${formatVersion} that this coord reads; upgrade coord.`,
     );
   }
   const schema = version.data?.formatVersion === 1 ? firstSchema : manifestSchema;

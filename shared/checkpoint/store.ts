@@ -11,7 +11,8 @@ export type CheckpointEntry = {
   readonly step: number;
 } & (
   | { readonly state: "readable"; readonly manifest: Manifest; readonly savedAtMs: number }
-  | { readonly state: "unreadable"; readonly reason: string }
+  /** `newerFormat`: nothing is wrong with it, only this coord is too old. */
+  | { readonly state: "unreadable"; readonly reason: string; readonly newerFormat: boolean }
 );
 
 /** A checkpoint whose every file has the size and SHA-256 that its manifest says. */
@@ -38,9 +39,15 @@ export interface CheckpointStore {
   load(name: string): Promise<Checkpoint>;
   /**
    * The newest that verifies, and why newer ones were passed over; undefined when there is none at all. Throws
-   * CHECKPOINT_INVALID with all reasons when there are some but none verifies: a run never silently starts again.
+   * CHECKPOINT_INVALID with all reasons when there are some but none verifies: a run never silently starts again. One
+   * of a newer format is refused, not passed over: what is newest cannot be told without it.
    */
   newestValid(): Promise<{ checkpoint: Checkpoint; passedOver: PassedOver[] } | undefined>;
+  /**
+   * Moves damaged checkpoints out of the listings, for a person to look at, and removes nothing. Returns where each is
+   * now. Only for the one writer. Throws STORAGE_FAILED.
+   */
+  putAside(names: readonly string[]): Promise<{ readonly name: string; readonly path: string }[]>;
   /** Removes checkpoints; each is out of every listing before any of its files goes. Returns the names that are gone. */
   remove(names: readonly string[]): Promise<string[]>;
   /**

@@ -44,7 +44,12 @@ export async function newestValidOf(
   const entries = await store.list();
   const passedOver: PassedOver[] = [];
   for (const entry of entries) {
-    if (entry.state === "unreadable") passedOver.push({ name: entry.name, reason: entry.reason });
+    if (entry.state === "readable") continue;
+    if (entry.newerFormat) {
+      const way = `an older one has to be named: --from checkpoint-N`;
+      throw new CoordError("CHECKPOINT_INVALID", `${entry.reason} To continue with this coord, ${way}.`);
+    }
+    passedOver.push({ name: entry.name, reason: entry.reason });
   }
   for (const entry of entries) {
     if (entry.state === "unreadable") continue;

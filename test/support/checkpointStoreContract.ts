@@ -95,6 +95,23 @@ export function checkpointStoreContract(what: string, newPlace: () => Promise<St
       for (const { reason } of found!.passedOver) expect(reason).toContain(store.location);
     });
 
+    it("moves damaged checkpoints out of the listing when told to, and removes nothing of them", async () => {
+      const place = await newPlace();
+      const store = place.open({ saveTotalLimit: 1 });
+      for (const step of [10, 20]) await place.open().save(checkpointContents(step));
+      await place.change("checkpoint-20", "optimizer.safetensors", cut);
+      const [moved] = await store.putAside(["checkpoint-20"]);
+      expect(moved).toEqual({ name: "checkpoint-20", path: expect.stringContaining(".invalid-") });
+      expect(await names(store)).toEqual(["checkpoint-10"]);
+      expect(await store.newestValid()).toMatchObject({ checkpoint: { name: "checkpoint-10" }, passedOver: [] });
+      // Whatever is saved later, it stays.
+      await store.save(checkpointContents(20));
+      await store.save(checkpointContents(30));
+      expect(await names(store)).toEqual(["checkpoint-30"]);
+      expect(await place.leftovers()).toEqual([expect.stringContaining(".invalid-")]);
+      await expect(store.putAside(["checkpoint-99"])).rejects.toMatchObject({ code: "CHECKPOINT_INVALID" });
+    });
+
     it("refuses to start again silently when none of the checkpoints is valid", async () => {
       const place = await newPlace();
       const store = place.open();
@@ -142,10 +159,10 @@ export function checkpointStoreContract(what: string, newPlace: () => Promise<St
       expect((await store.load("checkpoint-10")).state.step).toBe(10);
     });
 
-    it("names a newer format instead of calling the checkpoint damaged", async () => {
+    it("refuses a newer format by name instead of passing over it to an older checkpoint", async () => {
       const place = await newPlace();
       const store = place.open();
-      await store.save(checkpointContents(10));
+      for (const step of [5, 10]) await store.save(checkpointContents(step));
       await place.change("checkpoint-10", "manifest.json", (bytes) =>
         new TextEncoder().encode(new TextDecoder().decode(bytes).replace('"formatVersion": 2', '"formatVersion": 3')),
       );

@@ -79,6 +79,16 @@ export class S3CheckpointStore implements CheckpointStore {
     return newestValidOf(this);
   }
 
+  async putAside(names: readonly string[]): Promise<{ name: string; path: string }[]> {
+    const { entries } = await this.#snapshot();
+    const moved: { name: string; path: string }[] = [];
+    for (const name of names) {
+      const key = await this.#putAside(entryNamed(entries, name, this.location) as S3Entry);
+      moved.push({ name, path: this.storage.url(key) });
+    }
+    return moved;
+  }
+
   async remove(names: readonly string[]): Promise<string[]> {
     const gone: string[] = [];
     for (const name of names) {
@@ -221,8 +231,8 @@ export class S3CheckpointStore implements CheckpointStore {
     await this.storage.abandonUploads(`${this.#prefix}checkpoint-`, ours);
   }
 
-  /** Moves the commit of a damaged checkpoint aside, for a person to look at; its files stay. */
-  async #putAside({ generation, name }: S3Entry): Promise<void> {
+  /** Moves the commit of a damaged checkpoint aside, for a person to look at; its files stay. Returns its new key. */
+  async #putAside({ generation, name }: S3Entry): Promise<string> {
     const key = this.#prefix + commitKey(name, generation);
     const bytes = (await getSmall(this.storage, key, 1024 * 1024)) ?? new Uint8Array();
     // The same name again for the same commit, should this be cut off and repeated.
@@ -230,6 +240,7 @@ export class S3CheckpointStore implements CheckpointStore {
       this.#prefix + invalidCommitKey(name, generation, attemptOf(bytes) ?? `unread-${sha256Of([bytes]).slice(0, 8)}`);
     await this.storage.put(aside, [bytes], bytes.byteLength);
     await this.storage.remove([key]);
+    return aside;
   }
 
   /** Commits first, so that nobody takes a checkpoint that has lost a file for one. What was put aside stays. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { CoordError } from "../../errors.ts";
-import { decodeManifest, type Manifest } from "../manifest.ts";
+import { decodeManifest, type Manifest, NewerFormat } from "../manifest.ts";
 import { sortEntries, stepOf } from "../storeRules.ts";
 import { manifestFile } from "../types.ts";
 import { decodeCommit } from "./commit.ts";
@@ -25,7 +25,7 @@ export type S3Entry = {
       /** Every file of the manifest is there with its size. */
       readonly whole: boolean;
     }
-  | { readonly state: "unreadable"; readonly reason: string }
+  | { readonly state: "unreadable"; readonly reason: string; readonly newerFormat: boolean }
 );
 
 /** What is below the prefix of a store at one moment. */
@@ -74,7 +74,7 @@ async function readEntry(
     return { ...place, state: "readable", manifest, savedAtMs: objects.get(key)!.modifiedMs, id, whole };
   } catch (thrown) {
     if (!(thrown instanceof CoordError) || thrown.code !== "CHECKPOINT_INVALID") throw thrown;
-    return { ...place, state: "unreadable", reason: thrown.message };
+    return { ...place, state: "unreadable", reason: thrown.message, newerFormat: thrown instanceof NewerFormat };
   }
 }
 

@@ -1,3 +1,5 @@
+import { readdir, rm, truncate } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findStart } from "../../../coordinator/startingPoint.ts";
 import { LocalCheckpointStore } from "../../../shared/checkpoint/localStore.ts";
@@ -27,6 +29,25 @@ describe("findStart", () => {
     const store = await twoCheckpoints();
     expect(await findStart(config, store, undefined, expected)).toMatchObject({ step: 20 });
     expect(await findStart(config, store, "checkpoint-10", expected)).toMatchObject({ step: 10 });
+  });
+
+  it("moves damaged checkpoints that it passes over aside, whole, and says where and why", async () => {
+    const store = await twoCheckpoints();
+    await truncate(join(store.location, "checkpoint-20", "optimizer.safetensors"), 100);
+    const start = await findStart(config, store, undefined, expected);
+    expect(start.step).toBe(10);
+    const [, aside] = /Passed over checkpoint-20, moved aside to (\S+): .*optimizer.safetensors is truncated/.exec(
+      start.reason,
+    )!;
+    expect((await readdir(store.location)).sort()).toEqual(["checkpoint-10", basename(aside!)]);
+    expect(await readdir(aside!)).toContain("optimizer.safetensors");
+  });
+
+  it("moves nothing where no checkpoint is valid: that is an error, and perhaps somebody can mend one", async () => {
+    const store = await twoCheckpoints();
+    for (const name of ["checkpoint-10", "checkpoint-20"]) await rm(join(store.location, name, "manifest.json"));
+    await expect(findStart(config, store, undefined, expected)).rejects.toMatchObject({ code: "CHECKPOINT_INVALID" });
+    expect((await readdir(store.location)).sort()).toEqual(["checkpoint-10", "checkpoint-20"]);
   });
 
   it("refuses a checkpoint of another run, and says how its weights can be used", async () => {
