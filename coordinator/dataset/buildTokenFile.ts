@@ -35,7 +35,7 @@ export interface BuildOptions {
 export async function buildTokenFile(job: BuildOptions): Promise<{ header: TokenFileHeader; report: DatasetReport }> {
   const { maxEvalSamples, maxTrainSamples, seed } = job.config;
   const setup = encoderSetup(job.config, job.files);
-  const encoder = createEncoder(setup);
+  const encoder = encoderFor(setup, [...job.data, ...(job.evalData ?? [])]);
   const writer = await TokenFileWriter.create(job.path, encoder.width);
   const building: Building = {
     job,
@@ -64,6 +64,20 @@ export async function buildTokenFile(job: BuildOptions): Promise<{ header: Token
   } finally {
     await writer.abandon();
   }
+}
+
+/** Where threads do all the work, the tokenizer of this one, tens of megabytes, is let go once it has been tried. */
+function encoderFor(setup: EncoderSetup, files: readonly DataFile[]): Encoder {
+  const { encode, width } = createEncoder(setup);
+  if (files.some(({ state }) => threadsFor(state.size) === 0)) return { encode, width };
+  let later: Encoder | undefined;
+  return {
+    width,
+    encode: (row) => {
+      later ??= createEncoder(setup);
+      return later.encode(row);
+    },
+  };
 }
 
 interface Building {

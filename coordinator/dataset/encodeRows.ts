@@ -4,8 +4,11 @@ import { Deferred } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type { Encoder, EncoderInput, EncoderSetup, Outcome } from "./encoder.ts";
 import type { ThreadReply } from "./encodeThread.ts";
+import { unpackOutcomes } from "./packOutcomes.ts";
 
-const batchRows = 32;
+/** A batch is full with so many rows, or with so much text: what waits must not grow with the length of the rows. */
+const batchRows = 64;
+const batchCharacters = 256 * 1024;
 /** Batches that wait for each thread, the one it works on included: enough that it never idles. */
 const batchesPerThread = 3;
 
@@ -59,14 +62,24 @@ export async function* encodeRows(
 
 async function* batches(rows: AsyncIterable<EncoderInput>): AsyncGenerator<EncoderInput[]> {
   let batch: EncoderInput[] = [];
+  let characters = 0;
   for await (const row of rows) {
     batch.push(row);
-    if (batch.length === batchRows) {
+    characters += charactersOf(row);
+    if (batch.length === batchRows || characters >= batchCharacters) {
       yield batch;
       batch = [];
+      characters = 0;
     }
   }
   if (batch.length > 0) yield batch;
+}
+
+function charactersOf(row: EncoderInput): number {
+  if ("problem" in row) return 0;
+  const { conversation } = row;
+  if ("text" in conversation) return conversation.text.length;
+  return conversation.messages.reduce((sum, { content }) => sum + content.length, 0);
 }
 
 /** One tokenizing thread. It answers batches in the order in which it got them. */
@@ -79,7 +92,7 @@ class EncodeThread {
     this.#worker = new Worker(new URL("./encodeThread.js", import.meta.url), { workerData: setup });
     this.#worker.on("message", (reply: ThreadReply) => {
       const waiting = this.#waiting.shift();
-      if ("outcomes" in reply) waiting?.resolve(reply.outcomes);
+      if ("packed" in reply) waiting?.resolve(unpackOutcomes(reply.packed));
       else waiting?.reject(new CoordError(reply.code, reply.message));
     });
     this.#worker.on("error", (error) => this.#fail(error.message));

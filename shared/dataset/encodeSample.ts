@@ -3,7 +3,7 @@ import { alignTokens } from "./alignTokens.ts";
 import type { RenderChat } from "./chatTemplate.ts";
 import { type Conversation, callsTools, type Dialogue, type Message } from "./conversation.ts";
 import { locateAnswer } from "./locateAnswer.ts";
-import type { TextTokenizer } from "./tokenizer.ts";
+import type { EncodedTokens, TextTokenizer } from "./tokenizer.ts";
 
 /** Token ids and, beside each, 1 where it is a label and 0 where it is masked. */
 export interface EncodedSample {
@@ -49,7 +49,7 @@ export function encodeSample(
     "text" in conversation
       ? encodeText(conversation.text, options.tokenizer)
       : encodeMessages(conversation, options, where);
-  return fitSample({ ids: Uint32Array.from(ids), mask }, options, where);
+  return fitSample({ ids: ids instanceof Uint32Array ? ids : new Uint32Array(ids), mask }, options, where);
 }
 
 /** Cuts a sample to the length wanted, or says why there is none. Throws as encodeSample does. */
@@ -79,19 +79,20 @@ function hasLabel(mask: Uint8Array): boolean {
   return mask.indexOf(1, 1) > 0;
 }
 
+interface Masked {
+  readonly ids: ArrayLike<number>;
+  readonly mask: Uint8Array;
+}
+
 /** The tokenizer's own special tokens around the text, and its end token where it adds none. */
-function encodeText(text: string, tokenizer: TextTokenizer): { ids: number[]; mask: Uint8Array } {
+function encodeText(text: string, tokenizer: TextTokenizer): Masked {
   if (text.trim() === "") return { ids: [], mask: new Uint8Array(0) };
-  const { ids } = tokenizer.encode(text, true);
+  const ids = Array.from(tokenizer.encode(text, true).ids);
   if (tokenizer.eosId !== undefined && ids.at(-1) !== tokenizer.eosId) ids.push(tokenizer.eosId);
   return { ids, mask: new Uint8Array(ids.length).fill(1) };
 }
 
-function encodeMessages(
-  { messages, tools }: Dialogue,
-  options: EncodeOptions,
-  where: string,
-): { ids: number[]; mask: Uint8Array } {
+function encodeMessages({ messages, tools }: Dialogue, options: EncodeOptions, where: string): Masked {
   const answers = messages.flatMap((message, index) => (isAnswer(message) ? [index] : []));
   if (messages.length === 0 || (answers.length === 0 && !options.trainOnInputs)) {
     return { ids: [], mask: new Uint8Array(0) };
@@ -99,11 +100,12 @@ function encodeMessages(
   const render = renderAt(options, tools, where);
   const text = render(messages, false);
   // The template writes the special tokens, so the tokenizer adds none.
-  const { ids, tokens, ends: known } = options.tokenizer.encode(text, false);
+  const encoded = options.tokenizer.encode(text, false);
+  const { ids } = encoded;
   const mask = new Uint8Array(ids.length);
   if (options.trainOnInputs) return { ids, mask: mask.fill(1) };
 
-  const ends = known ?? alignTokens(Buffer.from(text, "utf8"), tokens.map(options.tokenizer.tokenBytes));
+  const { ends = alignTokens(Buffer.from(text, "utf8"), encoded.tokens.map(options.tokenizer.tokenBytes)) } = encoded;
   for (const index of answers) {
     const place = locateAnswer(messages, index, text, render);
     if (place === undefined) {
@@ -116,7 +118,7 @@ function encodeMessages(
       ends === undefined
         ? [place.start, place.end].map((end) => countShared(ids, text.slice(0, end), options.tokenizer))
         : tokensBetween(ends, bytesBefore(text, place.start), bytesBefore(text, place.end));
-    mask.fill(1, first, endOfAnswer(ids, tokens, first!, last!, place.wordsOnly, options.tokenizer));
+    mask.fill(1, first, endOfAnswer(encoded, first!, last!, place.wordsOnly, options.tokenizer));
   }
   return { ids, mask };
 }
@@ -149,16 +151,16 @@ function bytesBefore(text: string, end: number): number {
 }
 
 /** The range of tokens that have a byte in `[start, end)`, given where each token ends. */
-function tokensBetween(ends: readonly number[], start: number, end: number): [number, number] {
-  let first = ends.findIndex((tokenEnd) => tokenEnd > start);
-  if (first < 0) first = ends.length;
+function tokensBetween(ends: ArrayLike<number>, start: number, end: number): [number, number] {
+  let first = 0;
+  while (first < ends.length && ends[first]! <= start) first++;
   let last = first;
   while (last < ends.length && (last === 0 ? 0 : ends[last - 1]!) < end) last++;
   return [first, last];
 }
 
 /** For tokenizers whose tokens do not spell the text: how many leading tokens `prefix` alone has in common with it. */
-function countShared(ids: readonly number[], prefix: string, tokenizer: TextTokenizer): number {
+function countShared(ids: ArrayLike<number>, prefix: string, tokenizer: TextTokenizer): number {
   const own = tokenizer.encode(prefix, false).ids;
   let shared = 0;
   while (shared < own.length && own[shared] === ids[shared]) shared++;
@@ -167,23 +169,20 @@ function countShared(ids: readonly number[], prefix: string, tokenizer: TextToke
 
 /** The answer ends with its end token: white space that the template puts behind that is not the model's to write. */
 function endOfAnswer(
-  ids: readonly number[],
-  tokens: readonly string[],
+  encoded: EncodedTokens,
   first: number,
   last: number,
   wordsOnly: boolean,
   tokenizer: TextTokenizer,
 ): number {
+  const { ids } = encoded;
   if (wordsOnly) return ids[last] === tokenizer.eosId ? last + 1 : last;
+  const isBlank = (at: number) => {
+    const bytes = tokenizer.tokenBytes(encoded.spelling(at));
+    return bytes?.toString("utf8").trim() === "";
+  };
   let end = last;
-  while (
-    end > first &&
-    tokenizer
-      .tokenBytes(tokens[end - 1]!)
-      ?.toString("utf8")
-      .trim() === ""
-  )
-    end--;
+  while (end > first && isBlank(end - 1)) end--;
   const closes = end > first && (tokenizer.isSpecial(ids[end - 1]!) || ids[end - 1] === tokenizer.eosId);
   return closes ? end : last;
 }

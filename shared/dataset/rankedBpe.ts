@@ -15,23 +15,31 @@ const { BPE: LibraryBpe } = library as unknown as { BPE: new (config: Row) => Li
 const cachedWords = 50_000;
 /** Longer words, in UTF-16 units, are too rare to keep. */
 const cachedLength = 256;
+/** Words of up to so many symbols are merged by looking for the lowest rank again and again, longer ones with a heap. */
+const shortWord = 100;
 /** Positions in a word that a heap key has room for beside a rank; a row is shorter. */
 const positions = 2 ** 28;
+const never = 2 ** 31 - 1;
 
 /**
  * The library's BPE with the merging done on token ids instead of texts, which takes a fraction of the time. Merges in
  * the same order: the lowest rank first, and of equal ones the leftmost.
  */
 export class RankedBpe extends LibraryBpe {
+  /** True where a word that is a token is not merged. */
+  readonly keepsWords: boolean;
   readonly #merges: MergeTable;
   /** The model's own, without tokens added to it, which take no part in merges. */
   readonly #ids: ReadonlyMap<string, number>;
   readonly #vocabulary: readonly string[];
   readonly #cache = new Map<string, string[]>();
+  #scratch = new Int32Array(1024);
+  #ranks = new Int32Array(shortWord);
 
   private constructor(config: Row, merges: MergeTable, ids: ReadonlyMap<string, number>) {
     // Without its own table of merges, which would take tens of megabytes and never be looked at.
     super({ ...config, merges: [] });
+    this.keepsWords = Boolean(field(config, "ignore_merges"));
     this.#merges = merges;
     this.#ids = ids;
     const vocabulary: string[] = [];
@@ -63,10 +71,20 @@ export class RankedBpe extends LibraryBpe {
     this.vocab = vocab;
   }
 
+  /** The id of a token of the model's own, -1 where it has none. */
+  idOf(token: string): number {
+    return this.#ids.get(token) ?? -1;
+  }
+
+  /** The spelling of each of the model's own tokens, by id. */
+  get spellings(): readonly string[] {
+    return this.#vocabulary;
+  }
+
   override bpe(word: string): string[] {
     const known = this.#cache.get(word);
     if (known !== undefined) return known;
-    const tokens = this.#merge(Array.from(word));
+    const tokens = this.#split(Array.from(word));
     if (word.length <= cachedLength) {
       if (this.#cache.size >= cachedWords) this.#cache.clear();
       this.#cache.set(word, tokens);
@@ -74,18 +92,61 @@ export class RankedBpe extends LibraryBpe {
     return tokens;
   }
 
-  #merge(symbols: readonly string[]): string[] {
-    const count = symbols.length;
-    if (count < 2) return [...symbols];
+  #split(symbols: readonly string[]): string[] {
+    if (symbols.length > this.#scratch.length) this.#scratch = new Int32Array(2 * symbols.length);
+    const ids = this.#scratch;
+    // A character that is no token takes part in no merge, so that those come out in the order in which they went in.
+    const unknown: string[] = [];
+    for (let at = 0; at < symbols.length; at++) {
+      const id = this.#ids.get(symbols[at]!) ?? -1;
+      ids[at] = id;
+      if (id < 0) unknown.push(symbols[at]!);
+    }
+    const count = this.merge(ids, symbols.length);
+    let next = 0;
+    return Array.from(ids.subarray(0, count), (id) => (id < 0 ? unknown[next++]! : this.#vocabulary[id]!));
+  }
+
+  /** Merges the first `count` ids in place; -1 merges with nothing. Returns how many ids are left. */
+  merge(ids: Int32Array, count: number): number {
+    return count <= shortWord ? this.#mergeShort(ids, count) : this.#mergeLong(ids, count);
+  }
+
+  #mergeShort(ids: Int32Array, count: number): number {
     const merges = this.#merges;
-    // A character that is no token takes part in no merge.
-    const ids = Int32Array.from(symbols, (symbol) => this.#ids.get(symbol) ?? -1);
-    const next = Int32Array.from(symbols, (_, at) => (at + 1 < count ? at + 1 : -1));
-    const previous = Int32Array.from(symbols, (_, at) => at - 1);
+    const ranks = this.#ranks;
+    for (let at = 0; at + 1 < count; at++) ranks[at] = merges.rank(ids[at]!, ids[at + 1]!);
+    let left = count;
+    while (left > 1) {
+      let lowest = never;
+      let at = -1;
+      for (let place = 0; place < left - 1; place++) {
+        if (ranks[place]! < lowest) {
+          lowest = ranks[place]!;
+          at = place;
+        }
+      }
+      if (at < 0) break;
+      ids[at] = merges.merged(lowest);
+      left--;
+      for (let place = at + 1; place < left; place++) {
+        ids[place] = ids[place + 1]!;
+        ranks[place] = ranks[place + 1]!;
+      }
+      if (at > 0) ranks[at - 1] = merges.rank(ids[at - 1]!, ids[at]!);
+      if (at + 1 < left) ranks[at] = merges.rank(ids[at]!, ids[at + 1]!);
+    }
+    return left;
+  }
+
+  #mergeLong(ids: Int32Array, count: number): number {
+    const merges = this.#merges;
+    const next = Int32Array.from({ length: count }, (_, at) => (at + 1 < count ? at + 1 : -1));
+    const previous = Int32Array.from({ length: count }, (_, at) => at - 1);
     const heap = new KeyHeap(2 * count);
     const offer = (at: number) => {
-      const slot = merges.find(ids[at]!, ids[next[at]!]!);
-      if (slot >= 0) heap.push(merges.rank(slot) * positions + at);
+      const rank = merges.rank(ids[at]!, ids[next[at]!]!);
+      if (rank < never) heap.push(rank * positions + at);
     };
     for (let at = 0; at + 1 < count; at++) offer(at);
     for (let key = heap.pop(); key >= 0; key = heap.pop()) {
@@ -93,9 +154,9 @@ export class RankedBpe extends LibraryBpe {
       const right = next[at]!;
       if (right < 0) continue;
       // What was offered may have been merged otherwise since.
-      const slot = merges.find(ids[at]!, ids[right]!);
-      if (slot < 0 || merges.rank(slot) !== (key - at) / positions) continue;
-      ids[at] = merges.merged(slot);
+      const rank = merges.rank(ids[at]!, ids[right]!);
+      if (rank !== (key - at) / positions) continue;
+      ids[at] = merges.merged(rank);
       const after = next[right]!;
       next[at] = after;
       next[right] = -1;
@@ -104,47 +165,50 @@ export class RankedBpe extends LibraryBpe {
       if (previous[at]! >= 0) offer(previous[at]!);
       if (after >= 0) offer(at);
     }
-    const tokens: string[] = [];
-    for (let at = 0; at >= 0; at = next[at]!) tokens.push(ids[at]! < 0 ? symbols[at]! : this.#vocabulary[ids[at]!]!);
-    return tokens;
+    let left = 0;
+    // Never written before it is read: what is left of a place is as far back or further.
+    for (let at = 0; at >= 0; at = next[at]!) ids[left++] = ids[at]!;
+    return left;
   }
 }
 
-/** From pairs of token ids to rank and merged id, by open addressing. */
+/** From pairs of token ids to rank, by open addressing, and from ranks to merged ids. */
 class MergeTable {
   readonly #mask: number;
-  /** Left id, right id, rank, merged id; a left id of -1 where the slot is free. */
+  /** Left id, right id, rank, nothing; a left id of -1 where the slot is free. */
   readonly #slots: Int32Array;
+  readonly #merged: Int32Array;
 
   constructor(merges: number) {
     const capacity = 2 ** Math.ceil(Math.log2(2 * merges + 2));
     this.#mask = capacity - 1;
     this.#slots = new Int32Array(4 * capacity).fill(-1);
+    this.#merged = new Int32Array(merges);
   }
 
   set(left: number, right: number, rank: number, merged: number): void {
     const slots = this.#slots;
     let slot = this.#start(left, right);
     while (slots[slot]! >= 0 && !(slots[slot] === left && slots[slot + 1] === right)) slot = this.#after(slot);
-    slots.set([left, right, rank, merged], slot);
+    slots[slot] = left;
+    slots[slot + 1] = right;
+    slots[slot + 2] = rank;
+    this.#merged[rank] = merged;
   }
 
-  /** The slot of a pair, -1 where it does not merge. */
-  find(left: number, right: number): number {
+  /** The rank of a pair, `never` where it does not merge. */
+  rank(left: number, right: number): number {
     const slots = this.#slots;
-    if (left < 0 || right < 0) return -1;
+    if (left < 0 || right < 0) return never;
     for (let slot = this.#start(left, right); slots[slot]! >= 0; slot = this.#after(slot)) {
-      if (slots[slot] === left && slots[slot + 1] === right) return slot;
+      if (slots[slot] === left && slots[slot + 1] === right) return slots[slot + 2]!;
     }
-    return -1;
+    return never;
   }
 
-  rank(slot: number): number {
-    return this.#slots[slot + 2]!;
-  }
-
-  merged(slot: number): number {
-    return this.#slots[slot + 3]!;
+  /** What a merge of that rank makes. */
+  merged(rank: number): number {
+    return this.#merged[rank]!;
   }
 
   #start(left: number, right: number): number {

@@ -135,7 +135,9 @@ async function readRange(handle: FileHandle, position: number, length: number): 
 }
 
 function readU32(bytes: Buffer): Uint32Array {
-  return Uint32Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readUInt32LE(index * 4));
+  const numbers = new Uint32Array(bytes.length / 4);
+  for (let at = 0; at < numbers.length; at++) numbers[at] = bytes.readUInt32LE(at * 4);
+  return numbers;
 }
 
 /** How many of the ascending `numbers` are in each of consecutive ranges of the given sizes. */
@@ -154,5 +156,8 @@ function countParts(numbers: Uint32Array, sizes: readonly number[]): number[] {
 function complement(chosen: Uint32Array, samples: number): Uint32Array {
   const taken = new Uint8Array(samples);
   for (const sample of chosen) taken[sample] = 1;
-  return Uint32Array.from(taken.keys()).filter((sample) => taken[sample] === 0);
+  const others = new Uint32Array(taken.reduce((left, one) => left - one, samples));
+  let at = 0;
+  for (let sample = 0; sample < samples; sample++) if (taken[sample] === 0) others[at++] = sample;
+  return others;
 }

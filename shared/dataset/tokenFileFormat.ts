@@ -96,9 +96,15 @@ export function sampleBytes(tokens: number, width: 2 | 4): number {
 
 export function encodeSampleBytes(ids: Uint32Array, mask: Uint8Array, width: 2 | 4): Buffer {
   const bytes = Buffer.alloc(sampleBytes(ids.length, width));
+  let next = 0;
   for (let at = 0; at < ids.length; at++) {
-    if (width === 2) bytes.writeUInt16LE(ids[at]!, at * 2);
-    else bytes.writeUInt32LE(ids[at]!, at * 4);
+    const id = ids[at]!;
+    bytes[next++] = id & 0xff;
+    bytes[next++] = (id >> 8) & 0xff;
+    if (width === 4) {
+      bytes[next++] = (id >> 16) & 0xff;
+      bytes[next++] = id >>> 24;
+    }
   }
   const bits = ids.length * width;
   for (let at = 0; at < mask.length; at++) if (mask[at] === 1) bytes[bits + (at >> 3)]! |= 1 << (at & 7);

@@ -4,6 +4,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { fileError } from "../process/atomicFile.ts";
+import { NumberList } from "./numberList.ts";
 import {
   encodePreamble,
   encodeSampleBytes,
@@ -31,9 +32,10 @@ export class TokenFileWriter {
   }
 
   readonly #hash = createHash("sha256");
-  readonly #lengths: number[] = [];
-  readonly #labels: number[] = [];
-  readonly #checksums: number[] = [];
+  readonly #lengths = new NumberList();
+  readonly #checksums = new NumberList();
+  /** Only to tell how many labels are not in the held-out samples. */
+  readonly #labels = new NumberList();
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #offset = preambleBytes;
@@ -52,7 +54,9 @@ export class TokenFileWriter {
   async append(ids: Uint32Array, mask: Uint8Array): Promise<void> {
     const bytes = encodeSampleBytes(ids, mask, this.width);
     this.#lengths.push(ids.length);
-    this.#labels.push(mask.reduce((labels, bit) => labels + bit, 0));
+    let labels = 0;
+    for (let at = 0; at < mask.length; at++) labels += mask[at]!;
+    this.#labels.push(labels);
     this.#checksums.push(crc32(bytes));
     await this.#write(bytes);
   }
@@ -63,8 +67,8 @@ export class TokenFileWriter {
     counts: RowCounts,
     parts: readonly number[] = [this.samples],
   ): Promise<TokenFileHeader> {
-    await this.#write(u32(this.#lengths));
-    await this.#write(u32(this.#checksums));
+    await this.#write(u32(this.#lengths.values));
+    await this.#write(u32(this.#checksums.values));
     await this.#write(u32(evaluation));
     await this.#flush();
     const header: TokenFileHeader = {
@@ -93,22 +97,23 @@ export class TokenFileWriter {
   }
 
   #count(evaluation: readonly number[], counts: RowCounts): TokenCounts {
-    const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-    const pick = (values: readonly number[]) => evaluation.map((sample) => values[sample]!);
-    const evaluationTokens = sum(pick(this.#lengths));
+    const sum = (values: Uint32Array) => values.reduce((total, value) => total + value, 0);
+    const pick = (values: Uint32Array) => evaluation.reduce((total, sample) => total + values[sample]!, 0);
+    const [lengths, labels] = [this.#lengths.values, this.#labels.values];
+    const evaluationTokens = pick(lengths);
     return {
       trainSize: this.samples - evaluation.length,
       evaluationSize: evaluation.length,
-      trainTokens: sum(this.#lengths) - evaluationTokens,
+      trainTokens: sum(lengths) - evaluationTokens,
       evaluationTokens,
-      trainLabels: sum(this.#labels) - sum(pick(this.#labels)),
+      trainLabels: sum(labels) - pick(labels),
       rows: counts.rows,
       truncated: counts.truncated,
       cutTokens: counts.cutTokens,
       tooLong: counts.tooLong,
       unlabelled: counts.unlabelled,
       cut: counts.cut,
-      longest: this.#lengths.reduce((longest, length) => Math.max(longest, length), 0),
+      longest: lengths.reduce((longest, length) => Math.max(longest, length), 0),
     };
   }
 
@@ -128,11 +133,9 @@ export class TokenFileWriter {
   }
 }
 
-function u32(values: readonly number[]): Buffer {
-  const bytes = Buffer.alloc(values.length * 4);
-  values.forEach((value, index) => {
-    bytes.writeUInt32LE(value, index * 4);
-  });
+function u32(values: ArrayLike<number>): Buffer {
+  const bytes = Buffer.allocUnsafe(values.length * 4);
+  for (let at = 0; at < values.length; at++) bytes.writeUInt32LE(values[at]!, at * 4);
   return bytes;
 }
 

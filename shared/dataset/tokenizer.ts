@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { CoordError } from "../errors.ts";
 import { readModelText } from "../tensors/modelFiles.ts";
-import { ByteLevelEncoder, byteCharacters, type LibraryPreTokenizer } from "./byteLevelEncoder.ts";
+import { ByteLevelEncoder, byteCharacters, type EncodedText, type LibraryPreTokenizer } from "./byteLevelEncoder.ts";
 import { field, isRow, type Row } from "./formats/rowFormat.ts";
 import { RankedBpe } from "./rankedBpe.ts";
 
@@ -65,12 +65,21 @@ export interface TextTokenizer {
   readonly largestId: number;
   /** True for ids of tokens marked special, such as `<|im_end|>` or `</s>`. */
   isSpecial(id: number): boolean;
-  /** Token ids, with each token's spelling in the vocabulary and, where it is known, its end in the text's UTF-8 bytes. */
-  encode(text: string, addSpecialTokens: boolean): { ids: number[]; tokens: string[]; ends?: number[] };
+  encode(text: string, addSpecialTokens: boolean): EncodedTokens;
   /** The text of tokens, special ones included; a tokenizer may put or drop a space at the beginning. */
   decode(ids: readonly number[]): string;
   /** The bytes of the text that a token stands for, undefined where its spelling does not say. */
   tokenBytes(token: string): Buffer | undefined;
+}
+
+export interface EncodedTokens {
+  readonly ids: ArrayLike<number>;
+  /** The tokens' spellings in the vocabulary. */
+  readonly tokens: readonly string[];
+  /** The spelling of the token at a place. */
+  spelling(at: number): string;
+  /** Where each token ends in the text's UTF-8 bytes, where that is known. */
+  readonly ends?: ArrayLike<number>;
 }
 
 /** Builds the tokenizer. Throws MODEL_INVALID where a file is not what it should be. */
@@ -82,20 +91,21 @@ export function createTokenizer(files: TokenizerFiles): TextTokenizer {
   const added = [...tokenizer.get_added_tokens_decoder().values()];
   const specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
   const specialTokens = readSpecialTokens(config);
+  const spellings = (id: number) => tokenizer.model.vocab[id]!;
   const idOf = (name: string) => {
     const spelling = specialTokens[name];
     return typeof spelling === "string" ? tokenizer.token_to_id(spelling) : undefined;
   };
-  const encode = (text: string, addSpecialTokens: boolean): ReturnType<TextTokenizer["encode"]> => {
+  const encode = (text: string, addSpecialTokens: boolean): EncodedTokens => {
     const quickly = addSpecialTokens ? undefined : quick?.encode(text);
-    if (quickly) return quickly;
+    if (quickly) return new QuickTokens(quickly, spellings);
     const { ids, tokens } = tokenizer.encode(text, { add_special_tokens: addSpecialTokens });
     const unknown = (ids as (number | undefined)[]).indexOf(undefined);
     if (unknown >= 0) {
       const spelling = JSON.stringify(tokens[unknown]);
       throw new CoordError("MODEL_INVALID", `The tokenizer in ${files.directory} has no id for ${spelling}.`);
     }
-    return { ids, tokens };
+    return { ids, tokens, spelling: (at) => tokens[at]! };
   };
   const bosId = idOf("bos_token");
   return {
@@ -111,6 +121,28 @@ export function createTokenizer(files: TokenizerFiles): TextTokenizer {
   };
 }
 
+/** Tokens that are spelled when somebody asks. */
+class QuickTokens implements EncodedTokens {
+  readonly ids: Uint32Array;
+  readonly ends: Uint32Array;
+
+  constructor(
+    { ids, ends }: EncodedText,
+    private readonly spellingOf: (id: number) => string,
+  ) {
+    this.ids = ids;
+    this.ends = ends;
+  }
+
+  get tokens(): readonly string[] {
+    return Array.from(this.ids, this.spellingOf);
+  }
+
+  spelling(at: number): string {
+    return this.spellingOf(this.ids[at]!);
+  }
+}
+
 /** The part of the library's tokenizer that is used here; its own declarations do not resolve under NodeNext. */
 interface LibraryTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[]; tokens: string[] };
@@ -118,6 +150,7 @@ interface LibraryTokenizer {
   token_to_id(token: string): number | undefined;
   get_added_tokens_decoder(): Map<number, { id: number; content: string; special: boolean }>;
   get_vocab(): Map<string, number>;
+  readonly model: LibraryModel;
 }
 
 /** The vocabulary of a library's model, by token and by id. */
@@ -139,8 +172,10 @@ function build(
     const ranked = isRow(model) ? RankedBpe.create(model) : undefined;
     if (ranked === undefined) return { tokenizer: new HuggingFaceTokenizer({ ...defaults, ...description }, config) };
     const whole = { ...defaults, ...description, model: { ...(model as Row), merges: [] } };
-    const tokenizer: LibraryTokenizer & { model: LibraryModel; pre_tokenizer: LibraryPreTokenizer | null } =
-      new HuggingFaceTokenizer(whole, config);
+    const tokenizer: Omit<LibraryTokenizer, "model"> & {
+      model: LibraryModel;
+      pre_tokenizer: LibraryPreTokenizer | null;
+    } = new HuggingFaceTokenizer(whole, config);
     // The library has put the added tokens into its own model's vocabulary.
     ranked.adopt(tokenizer.model);
     tokenizer.model = ranked;

@@ -1,10 +1,12 @@
-// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [engine-memory] [engine-memory-7b] [--json] [--write]
+// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [engine-memory] [engine-memory-7b] [dataset] [--json] [--write]
 // [--repetitions N]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { measureAllReduce } from "./allReduce/allReduceBench.ts";
+import { measureDataset } from "./dataset/datasetBench.ts";
+import { renderDataset } from "./dataset/renderDataset.ts";
 import { demoCases } from "./demo.ts";
 import { type MemoryModel, measureEngineMemory } from "./engine/engineMemory.ts";
 import { memoryModels, sevenBillion } from "./engine/memoryModels.ts";
@@ -17,8 +19,8 @@ import type { Results } from "./results.ts";
 import { measureTraining } from "./trainingBench.ts";
 
 const names = ["demo", "0.1b", "allreduce", "plan"] as const;
-/** Run when they are named, and on no page: they take gigabytes, the last one 14 of disk. */
-const onRequest = ["engine-memory", "engine-memory-7b"] as const;
+/** Run when they are named, and not on the page of the others; some take gigabytes, engine-memory-7b 14 of disk. */
+const onRequest = ["engine-memory", "engine-memory-7b", "dataset"] as const;
 type Name = (typeof names)[number];
 
 const { repetitions, requested, selected, json, write } = readArguments();
@@ -28,10 +30,16 @@ process.on("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
 
 const results = await measure(interrupted.signal);
 const memory = await measureEngineMemory(memoryModelsWanted(), interrupted.signal, progress);
+const dataset = requested("dataset") ? await measureDataset(repetitions, interrupted.signal, progress) : undefined;
 const page = renderResults(results);
-if (write) await writeFile(join(packageRoot(), "test", "bench", "RESULTS.md"), page);
-const shown = memory.length === 0 ? page : `${page}\n${renderMemory(memory)}`;
-const document = memory.length === 0 ? results : { ...results, engineMemory: memory };
+const datasetPage = dataset && renderDataset(dataset);
+const benches = join(packageRoot(), "test", "bench");
+if (write && names.some(selected)) await writeFile(join(benches, "RESULTS.md"), page);
+if (write && datasetPage) await writeFile(join(benches, "dataset", "RESULTS.md"), datasetPage);
+const shown = [page, ...(memory.length > 0 ? [renderMemory(memory)] : []), ...(datasetPage ? [datasetPage] : [])].join(
+  "\n",
+);
+const document = { ...results, ...(memory.length > 0 && { engineMemory: memory }), ...(dataset && { dataset }) };
 process.stdout.write(json ? `${JSON.stringify(document, undefined, 2)}\n` : shown);
 
 function memoryModelsWanted(): MemoryModel[] {
@@ -78,7 +86,8 @@ function readArguments() {
   if (unknown !== undefined) usage(`There is no bench ${unknown}; there are ${all.join(", ")}.`);
   const requested = (name: (typeof onRequest)[number]) => positionals.includes(name);
   const selected = (name: Name) => positionals.length === 0 || positionals.includes(name);
-  if (values.write && !names.every(selected)) usage("--write needs all benches, so that the page stays whole.");
+  const some = names.some(selected) || !requested("dataset");
+  if (values.write && some && !names.every(selected)) usage("--write needs all benches, so that the page stays whole.");
   const repetitions = Number(values.repetitions);
   if (!Number.isInteger(repetitions) || repetitions < 1) usage("--repetitions must be a whole number from 1.");
   return { repetitions, requested, selected, json: values.json, write: values.write };

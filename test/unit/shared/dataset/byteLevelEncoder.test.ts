@@ -38,8 +38,8 @@ describe("the encoding of byte-level tokenizers", () => {
       fc.property(text, (one) => {
         const { ends, ids, tokens } = quick.encode(one, false);
         const expected = library.encode(one, { add_special_tokens: false });
-        expect({ ids, tokens }).toEqual({ ids: expected.ids, tokens: expected.tokens });
-        if (ends && one !== "") expect(ends.at(-1)).toBe(Buffer.byteLength(one));
+        expect({ ids: Array.from(ids), tokens }).toEqual({ ids: expected.ids, tokens: expected.tokens });
+        if (ends && one !== "") expect(ends[ends.length - 1]).toBe(Buffer.byteLength(one));
       }),
       { numRuns: 500 },
     );

@@ -46,7 +46,7 @@ function spelling(tokenizer: TextTokenizer, id: number): string {
     const texts = ["<s><|im_end|><|im_start|>", ...merges.map(([a, b]) => a + b)];
     for (const text of texts) {
       const { ids, tokens } = tokenizer.encode(text, false);
-      ids.forEach((one, index) => {
+      Array.from(ids).forEach((one, index) => {
         known!.set(one, tokens[index]!);
       });
     }
