@@ -16,6 +16,7 @@ import { sharedMemoryDirectory } from "../shared/runPaths.ts";
 import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
 import { tokenizerFilesOf } from "./checkpoint/tokenizerFiles.ts";
 import { openRegions, type SharedRegions } from "./collective/sharedRegions.ts";
+import { describePreparing } from "./dataset/describePreparing.ts";
 import { prepareDataset } from "./dataset/prepareDataset.ts";
 import { openTrainingData } from "./dataset/trainingData.ts";
 import type { GenerationFile } from "./generationFile.ts";
@@ -144,14 +145,10 @@ export class Coordinator {
       ...(config.evalData === undefined ? {} : { evalData: config.evalData }),
       cacheDirectory: `${home}/cache/tokens`,
       signal,
-      onProgress: ({ phase, done, total }) => {
-        const unit = total === undefined ? `${done}` : `${done} of ${total}`;
-        events.add("data", `${phase} the data set: ${unit}`, {
-          phase,
-          done,
-          ...(total === undefined ? {} : { total }),
-        });
-      },
+      onProgress: describePreparing(
+        (line, { phase, done, total }) => events.add("data", line, { phase, done, total }),
+        () => this.#clock.monotonicMs(),
+      ),
     });
     events.add("data", prepared.message, { ...prepared.summary, hit: prepared.hit });
     for (const problem of prepared.summary.problems) events.add("warning", `Skipped: ${problem}`);

@@ -16,7 +16,7 @@ export const shapingLibraries = {
   "hyparquet-compressors": "1.1.2",
 };
 
-/** Every input that shapes a token file. */
+/** Every input that shapes a token file. What is undefined is not part of the key. */
 export interface TokenFileInputs {
   /** SHA-256 of the files in their order, and how each is read. */
   readonly data: readonly DataFingerprint[];
@@ -32,8 +32,22 @@ export interface TokenFileInputs {
   readonly longSamples: string;
   readonly truncationSide: string;
   readonly trainOnInputs: boolean;
+  /** How variants are made; absent without any. */
+  readonly augmentation?: AugmentationInputs | undefined;
   /** Fraction and seed of the hold-out; absent without one. */
   readonly holdOut: { readonly fraction: number; readonly seed: number } | undefined;
+}
+
+export interface AugmentationInputs {
+  readonly variants: number;
+  readonly seed: number;
+  readonly replace: number;
+  readonly delete: number;
+  readonly swap: number;
+  /** SHA-256 of the dictionary, null without one. */
+  readonly synonyms: string | null;
+  /** Version of the tables by which words are told apart. */
+  readonly icu: string;
 }
 
 export interface DataFingerprint {

@@ -8,6 +8,8 @@ const reportSchema = z.object({
   formats: z.record(z.string(), z.int()),
   /** Rows skipped because they could not be read. */
   badRows: z.int(),
+  /** Samples that were added to those of the rows (--augment). */
+  variants: z.int().default(0),
   /** Why the first few of those could not be read. */
   problems: z.array(z.string()),
 });
@@ -20,6 +22,7 @@ export class ReportCounter {
   readonly #formats = new Map<string, number>();
   readonly #problems: string[] = [];
   #badRows = 0;
+  #variants = 0;
 
   constructor(private readonly maxProblems = 3) {}
 
@@ -30,6 +33,10 @@ export class ReportCounter {
   addBadRow(problem: string): void {
     this.#badRows++;
     if (this.#problems.length < this.maxProblems) this.#problems.push(problem);
+  }
+
+  addVariant(): void {
+    this.#variants++;
   }
 
   get badRows(): number {
@@ -45,6 +52,7 @@ export class ReportCounter {
       files,
       formats: Object.fromEntries(this.#formats),
       badRows: this.#badRows,
+      variants: this.#variants,
       problems: [...this.#problems],
     };
   }

@@ -5,8 +5,20 @@ import type { DatasetSummary } from "./prepareDataset.ts";
  * cut at 512 tokens (9,120 tokens lost), 2 dropped because nothing to learn was left." Whatever did not happen is left out.
  */
 export function describePrepared(summary: DatasetSummary, maxLength: number): string {
-  const { badRows, cut, cutTokens, evaluationSize, files, formats, rows, tooLong, trainSize, truncated, unlabelled } =
-    summary;
+  const {
+    badRows,
+    cut,
+    cutTokens,
+    evaluationSize,
+    files,
+    formats,
+    rows,
+    tooLong,
+    trainSize,
+    truncated,
+    unlabelled,
+    variants,
+  } = summary;
   const found = Object.entries(formats).map(([format, count]) => `${number(count)} ${format}`);
   const some = (count: number, text: string) => (count === 0 ? [] : [`${number(count)} ${text}`]);
   const lost = [
@@ -18,7 +30,7 @@ export function describePrepared(summary: DatasetSummary, maxLength: number): st
   ];
   const parts = [
     `${number(rows)} rows${files > 1 ? ` in ${number(files)} files` : ""}: ${found.join(", ")}`,
-    `${number(trainSize)} samples for training${evaluationSize > 0 ? `, ${number(evaluationSize)} held out` : ""}`,
+    `${number(trainSize)} samples for training${variants > 0 ? ` (${number(variants)} of them variants by --augment)` : ""}${evaluationSize > 0 ? `, ${number(evaluationSize)} held out` : ""}`,
     ...(lost.length > 0 ? [lost.join(", ")] : []),
   ];
   return `${parts.join("; ")}.`;

@@ -6,6 +6,7 @@ import type { TokenCounts, TokenFileHeader } from "../../shared/dataset/tokenFil
 import { readTokenizerFiles } from "../../shared/dataset/tokenizer.ts";
 import { errorCode, fileError } from "../../shared/process/atomicFile.ts";
 import { waitForLock } from "../../shared/process/waitForLock.ts";
+import { readAugmentation } from "./augmentation.ts";
 import { buildTokenFile, type PrepareProgress } from "./buildTokenFile.ts";
 import { cacheKey } from "./cacheKey.ts";
 import { type DatasetReport, readReport } from "./datasetReport.ts";
@@ -55,7 +56,7 @@ export interface DatasetSummary extends TokenCounts, DatasetReport {
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { config, signal, onProgress } = options;
-  const { data, evalData, files, path, split, weights } = await identify(options);
+  const { augmentation, data, evalData, files, path, split, weights } = await identify(options);
   await makeCacheDirectory(options.cacheDirectory);
 
   const prepared = (hit: boolean, { header, report }: Identified, reason: string): PreparedDataset => {
@@ -71,7 +72,17 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     const again = await lookUp(path, signal);
     if (again.identified) return prepared(true, again.identified, "Another run made these samples at the same time.");
     await removeLeftovers(path);
-    const built = await buildTokenFile({ config, files, data, evalData, split, path, signal, onProgress });
+    const built = await buildTokenFile({
+      config,
+      files,
+      data,
+      evalData,
+      split,
+      augmentation,
+      path,
+      signal,
+      onProgress,
+    });
     return prepared(false, built, found.reason);
   } finally {
     await lock.release();
@@ -95,6 +106,7 @@ async function identify(options: PrepareOptions) {
   const data = await readFiles([...named.keys()], options);
   const evalData = options.evalData && (await readFiles(await findDataFiles(options.evalData, "--eval-data"), options));
   const split = evalData === undefined && config.evalSplit > 0 ? config.evalSplit : 0;
+  const augmentation = await readAugmentation(config);
   const key = cacheKey({
     data: data.map(({ sha256, kind }) => ({ sha256, kind })),
     evalData: evalData?.map(({ sha256, kind }) => ({ sha256, kind })),
@@ -109,14 +121,18 @@ async function identify(options: PrepareOptions) {
     longSamples: config.longSamples,
     truncationSide: config.truncationSide,
     trainOnInputs: config.trainOnInputs,
+    augmentation: augmentation?.inputs,
     holdOut: split > 0 ? { fraction: split, seed: config.seed } : undefined,
   });
+  const weights = [...named.values()];
   return {
+    augmentation,
     data,
     evalData,
     files,
     split,
-    weights: [...named.values()],
+    // A file's variants are a part of their own behind all files, and weigh what the file does.
+    weights: augmentation ? [...weights, ...weights] : weights,
     path: join(options.cacheDirectory, `${key}.tokens`),
   };
 }
@@ -128,7 +144,11 @@ async function readFiles(paths: readonly string[], { signal, onProgress }: Prepa
   let before = 0;
   const files: DataFile[] = [];
   for (const [index, path] of paths.entries()) {
-    files.push(await fingerprint(path, signal, (done) => onProgress({ phase: "reading", done: before + done, total })));
+    files.push(
+      await fingerprint(path, signal, (done) =>
+        onProgress({ phase: "reading", unit: "bytes", done: before + done, total }),
+      ),
+    );
     before += sizes[index]!;
   }
   return files;

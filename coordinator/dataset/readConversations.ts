@@ -3,6 +3,7 @@ import { mapColumns } from "../../shared/dataset/columns.ts";
 import { readRow } from "../../shared/dataset/formats/readRow.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type { EncoderInput } from "./encoder.ts";
+import type { OnRead } from "./reading/dataFile.ts";
 import { placeOf, type ReadableFile, readDataSet } from "./reading/readDataSet.ts";
 
 /**
@@ -13,10 +14,11 @@ export async function* readConversations(
   file: ReadableFile,
   config: Pick<RunConfig, "format" | "columns" | "skipBadRows">,
   signal: AbortSignal,
+  onRead?: OnRead,
 ): AsyncGenerator<EncoderInput> {
   const format = file.kind === "text" ? "text" : config.format;
   const rename = mapColumns(config.columns);
-  for await (const found of readDataSet(file, signal)) {
+  for await (const found of readDataSet(file, signal, onRead)) {
     const where = placeOf(file, found.line);
     try {
       if ("problem" in found) throw found.problem;

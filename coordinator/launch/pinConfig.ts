@@ -21,6 +21,7 @@ export function pinConfig(given: RunConfig, sources: Readonly<Partial<Record<Con
     model: absolute(config.model) ?? join(demo, "model"),
     data: config.data?.map((path) => resolve(path)) ?? [join(demo, "data.jsonl")],
     evalData: config.evalData?.map((path) => resolve(path)),
+    augmentSynonyms: absolute(config.augmentSynonyms),
     initAdapter: absolute(config.initAdapter),
     tlsCert: absolute(config.tlsCert),
     tlsKey: absolute(config.tlsKey),

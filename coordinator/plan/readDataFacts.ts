@@ -52,7 +52,7 @@ export async function readDataFacts(
   const sampled = await sampleRows(config, data!, "--data", signal);
   const { samples, ...train } = estimateSamples(sampled);
   const facts = (count: number, evaluationSize: number): DataFacts => {
-    const trainSize = Math.round(count * sampled.weight);
+    const trainSize = Math.round(count * sampled.weight) * (1 + config.augment);
     const packed = config.packing ? estimatePacked(sampled.lengths, trainSize, config.maxLength) : {};
     return { ...train, trainSize, evaluationSize, ...packed };
   };

@@ -79,6 +79,9 @@ export function contradictions(config: RunConfig): string[] {
       `--data-weights must have as many numbers as --data has entries: ${config.dataWeights.length} for ${config.data?.length ?? 0}.`,
     );
   }
+  if (config.augmentSynonyms !== undefined && config.augment === 0) {
+    found.push("--augment-synonyms is the dictionary of --augment, which is off; give --augment 1, or leave it out.");
+  }
   if (config.launcher === "k8s") found.push(...kubernetesProblems(config));
   if (config.packing && config.groupByLength) {
     found.push("--packing and --group-by-length both do away with padding; give one of them.");

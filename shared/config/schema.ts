@@ -221,6 +221,37 @@ export const runConfigSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("Skip and count rows that cannot be read, instead of refusing the data set."),
+  augment: z
+    .int()
+    .min(0)
+    .max(100)
+    .default(0)
+    .describe(
+      "Variants to add to each training sample: questions (or texts that are no dialogue) with words replaced, deleted and swapped, drawn by the seed; answers and held-out samples stay as they are.",
+    ),
+  augmentSynonyms: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Dictionary for --augment: a group of synonyms per line, separated by commas or tabs."),
+  augmentReplace: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.3)
+    .describe("Share of the words in --augment-synonyms that a variant replaces."),
+  augmentDelete: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.05)
+    .describe("Share of words that a variant of --augment leaves out."),
+  augmentSwap: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.05)
+    .describe("Share of words that a variant of --augment swaps with the next one."),
   downloadStallTimeoutMs: positiveInt
     .default(30_000)
     .describe("Time without a byte after which a download from the hub has failed, in milliseconds."),

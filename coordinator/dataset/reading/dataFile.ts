@@ -32,11 +32,19 @@ export async function inspectDataFile(path: string): Promise<DataFileState> {
   return { size: found.size, modifiedMs: found.mtimeMs };
 }
 
+/** Told how many more bytes of a file, as it lies on disk, have been read. */
+export type OnRead = (bytes: number) => void;
+
 /** The bytes of the file, decompressed and without a leading byte-order mark, in chunks. Throws DATA_INVALID. */
-export async function* readDataBytes(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+export async function* readDataBytes(path: string, signal: AbortSignal, onRead?: OnRead): AsyncGenerator<Buffer> {
   let first = true;
+  let reported = 0;
   try {
-    for await (const chunk of (await isGzip(path)) ? gunzip(path, signal) : open(path, signal)) {
+    const compressed = await isGzip(path);
+    const source = createReadStream(path, { highWaterMark: chunkBytes, signal });
+    for await (const chunk of compressed ? gunzip(source) : (source as AsyncIterable<Buffer>)) {
+      onRead?.(source.bytesRead - reported);
+      reported = source.bytesRead;
       // A read of at least 3 bytes is the rule; a file so short that it is not holds no row either.
       const marked = first && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf;
       first = false;
@@ -48,12 +56,7 @@ export async function* readDataBytes(path: string, signal: AbortSignal): AsyncGe
   }
 }
 
-function open(path: string, signal: AbortSignal): ReadStream {
-  return createReadStream(path, { highWaterMark: chunkBytes, signal });
-}
-
-async function* gunzip(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
-  const source = open(path, signal);
+async function* gunzip(source: ReadStream): AsyncGenerator<Buffer> {
   const output = createGunzip({ chunkSize: chunkBytes });
   source.once("error", (error) => output.destroy(error));
   try {

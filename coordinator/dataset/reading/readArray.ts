@@ -1,5 +1,5 @@
 import { CoordError } from "../../../shared/errors.ts";
-import { maxRowBytes, readDataBytes } from "./dataFile.ts";
+import { maxRowBytes, type OnRead, readDataBytes } from "./dataFile.ts";
 import type { RawRow } from "./readLines.ts";
 
 const code = (character: string): number => character.charCodeAt(0);
@@ -14,7 +14,7 @@ const blank = new Set([code(" "), newline, code("\r"), code("\t")]);
  * The elements of a file that holds one JSON array, one at a time: the file may be larger than a string can be. Only
  * brackets, strings and commas are looked at here; each element is left to JSON.parse.
  */
-export async function* readArray(path: string, signal: AbortSignal): AsyncGenerator<RawRow> {
+export async function* readArray(path: string, signal: AbortSignal, onRead?: OnRead): AsyncGenerator<RawRow> {
   let line = 1;
   // Open brackets, the array's own included: 0 before it begins; -1 after its end.
   let depth = 0;
@@ -39,7 +39,7 @@ export async function* readArray(path: string, signal: AbortSignal): AsyncGenera
     return row;
   };
 
-  for await (const chunk of readDataBytes(path, signal)) {
+  for await (const chunk of readDataBytes(path, signal, onRead)) {
     let start = 0; // Where the current element begins in this chunk.
     for (let at = 0; at < chunk.length; at++) {
       const byte = chunk[at]!;

@@ -1,6 +1,6 @@
 import { type CsvErrorCode, parse } from "csv-parse";
 import { CoordError } from "../../../shared/errors.ts";
-import { maxRowBytes, readDataBytes } from "./dataFile.ts";
+import { maxRowBytes, type OnRead, readDataBytes } from "./dataFile.ts";
 import { badRow, type DataRow } from "./dataRow.ts";
 import { decodeUtf8 } from "./decodeUtf8.ts";
 
@@ -13,7 +13,12 @@ interface CsvRecord {
 }
 
 /** The rows of a CSV or TSV file, whose first row names the columns. Throws DATA_INVALID where quotes do not match. */
-export async function* readCsv(path: string, delimiter: "," | "\t", signal: AbortSignal): AsyncGenerator<DataRow> {
+export async function* readCsv(
+  path: string,
+  delimiter: "," | "\t",
+  signal: AbortSignal,
+  onRead?: OnRead,
+): AsyncGenerator<DataRow> {
   const parser = parse({
     delimiter,
     encoding: null,
@@ -23,7 +28,7 @@ export async function* readCsv(path: string, delimiter: "," | "\t", signal: Abor
     max_record_size: maxRowBytes,
     ...(delimiter === "\t" && { quote: null }),
   });
-  const feeding = feed(path, signal, parser);
+  const feeding = feed(path, signal, parser, onRead);
   let header: readonly string[] | undefined;
   try {
     for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
@@ -48,9 +53,14 @@ export async function* readCsv(path: string, delimiter: "," | "\t", signal: Abor
   }
 }
 
-async function feed(path: string, signal: AbortSignal, parser: ReturnType<typeof parse>): Promise<void> {
+async function feed(
+  path: string,
+  signal: AbortSignal,
+  parser: ReturnType<typeof parse>,
+  onRead: OnRead | undefined,
+): Promise<void> {
   try {
-    for await (const chunk of readDataBytes(path, signal)) {
+    for await (const chunk of readDataBytes(path, signal, onRead)) {
       if (parser.destroyed) return;
       if (!parser.write(chunk)) await new Promise<void>((done) => resumeOn(parser, done));
     }

@@ -1,5 +1,6 @@
 import { isRow, kindOf, type Row } from "../../../shared/dataset/formats/rowFormat.ts";
 import { assertNever, CoordError } from "../../../shared/errors.ts";
+import type { OnRead } from "./dataFile.ts";
 import type { DataKind } from "./dataKind.ts";
 import { badRow, type DataRow } from "./dataRow.ts";
 import { decodeUtf8 } from "./decodeUtf8.ts";
@@ -19,21 +20,21 @@ export interface ReadableFile {
 
 /**
  * The rows of a data set file, one at a time. A byte-order mark is skipped, gzip is undone. A row that cannot be read is
- * given as such; throws DATA_INVALID naming the file and the line where there is no telling where the next row begins.
+ * given as such; `onRead` counts bytes, but for Parquet. Throws DATA_INVALID naming the file and the line where there is no telling where the next row begins.
  */
-export function readDataSet(file: ReadableFile, signal: AbortSignal): AsyncGenerator<DataRow> {
+export function readDataSet(file: ReadableFile, signal: AbortSignal, onRead?: OnRead): AsyncGenerator<DataRow> {
   const { path, kind, array } = file;
   switch (kind) {
     case "text":
-      return readParagraphs(path, signal);
+      return readParagraphs(path, signal, onRead);
     case "csv":
-      return readCsv(path, ",", signal);
+      return readCsv(path, ",", signal, onRead);
     case "tsv":
-      return readCsv(path, "\t", signal);
+      return readCsv(path, "\t", signal, onRead);
     case "parquet":
       return readParquet(path, signal);
     case "json":
-      return readJson(array ? readArray(path, signal) : readLines(path, signal), path);
+      return readJson(array ? readArray(path, signal, onRead) : readLines(path, signal, onRead), path);
     default:
       return assertNever(kind);
   }

@@ -1,5 +1,5 @@
 import { CoordError } from "../../../shared/errors.ts";
-import { maxRowBytes, readDataBytes } from "./dataFile.ts";
+import { maxRowBytes, type OnRead, readDataBytes } from "./dataFile.ts";
 
 /** A piece of a data file and the line, from 1, that it begins on; no bytes where it is longer than a row may be. */
 export interface RawRow {
@@ -10,7 +10,7 @@ export interface RawRow {
 const newline = 0x0a;
 
 /** The lines of a file without their newline, one at a time; memory is bounded by the longest line. */
-export async function* readLines(path: string, signal: AbortSignal): AsyncGenerator<RawRow> {
+export async function* readLines(path: string, signal: AbortSignal, onRead?: OnRead): AsyncGenerator<RawRow> {
   let line = 1;
   let carried: Buffer[] = [];
   let carriedBytes = 0;
@@ -25,7 +25,7 @@ export async function* readLines(path: string, signal: AbortSignal): AsyncGenera
     carriedBytes = 0;
     return { line: line++, bytes };
   };
-  for await (const chunk of readDataBytes(path, signal)) {
+  for await (const chunk of readDataBytes(path, signal, onRead)) {
     let start = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
       carry(chunk.subarray(start, end));

@@ -1,5 +1,5 @@
 import { CoordError } from "../../../shared/errors.ts";
-import { maxRowBytes } from "./dataFile.ts";
+import { maxRowBytes, type OnRead } from "./dataFile.ts";
 import { badRow, type DataRow } from "./dataRow.ts";
 import { decodeUtf8 } from "./decodeUtf8.ts";
 import { type RawRow, readLines, rowTooLong } from "./readLines.ts";
@@ -8,12 +8,12 @@ import { type RawRow, readLines, rowTooLong } from "./readLines.ts";
  * The samples of a plain text file: one per paragraph, and paragraphs end at a blank line (white space only). Newlines
  * inside a paragraph are kept, as `\n`. One line that cannot be read spoils its paragraph.
  */
-export async function* readParagraphs(path: string, signal: AbortSignal): AsyncGenerator<DataRow> {
+export async function* readParagraphs(path: string, signal: AbortSignal, onRead?: OnRead): AsyncGenerator<DataRow> {
   let lines: string[] = [];
   let first = 0;
   let bytes = 0;
   let problem: DataRow | undefined;
-  for await (const raw of readLines(path, signal)) {
+  for await (const raw of readLines(path, signal, onRead)) {
     let text = "";
     try {
       text = readLine(raw, path);

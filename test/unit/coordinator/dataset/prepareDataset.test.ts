@@ -368,6 +368,41 @@ describe("prepareDataset", () => {
     await expect(prepare(path, {}, { signal: controller.signal, onProgress })).rejects.toBe(reason);
     expect(await readdir(join(directory, "cache"))).toEqual([]);
   });
+
+  it("adds variants of training samples, none of held-out ones, the same ones by the same seed", async () => {
+    const asked = (index: number) => ({ data: [`问：please tell me about number ${index} now`, `答：answer ${index}`] });
+    const path = await save("rows.jsonl", [...rows(20, asked), { data: ["问：nobody answers"] }]);
+    const plain = await prepare(path, { evalSplit: 0.2 });
+    const config = { evalSplit: 0.2, augment: 2, augmentSwap: 0.5 };
+    const augmented = await prepare(path, config);
+    expect(plain.summary).toMatchObject({ trainSize: 16, evaluationSize: 4, variants: 0 });
+    const { trainSize, variants } = augmented.summary;
+    expect(variants).toBeGreaterThan(20);
+    expect(variants).toBeLessThanOrEqual(32);
+    expect(augmented.summary).toMatchObject({ trainSize: 16 + variants, evaluationSize: 4, unlabelled: 1 });
+    expect(augmented.message).toContain(`${trainSize} samples for training (${variants} of them variants by --augment)`);
+    expect(augmented.weights).toEqual([1, 1]);
+    expect(await readAll(augmented.path, "evaluation")).toEqual(await readAll(plain.path, "evaluation"));
+    const [before, after] = [await readAll(plain.path, "train"), await readAll(augmented.path, "train")];
+    expect(after.slice(0, 16)).toEqual(before);
+    // Answers stand as they are: a variant learns what some sample learns, and no held-out one.
+    const learned = ({ ids, mask }: { ids: number[]; mask: number[] }) => ids.filter((_, at) => mask[at] === 1).join();
+    const answers = new Set(before.map(learned));
+    for (const variant of after.slice(16)) expect(answers.has(learned(variant))).toBe(true);
+    expect((await prepare(path, config)).hit).toBe(true);
+    const again = await prepare(path, config, { cacheDirectory: join(directory, "another") });
+    expect(again.contentKey).toBe(augmented.contentKey);
+    expect((await prepare(path, { ...config, seed: 7 })).contentKey).not.toBe(augmented.contentKey);
+  });
+
+  it("knows variants by the content of their dictionary", async () => {
+    const path = await save("rows.jsonl", rows(5, huatuoRow));
+    const augmentSynonyms = await save("synonyms.txt", "question,query\n");
+    const config = { augment: 1, augmentSynonyms, augmentReplace: 1, augmentDelete: 0, augmentSwap: 0 };
+    expect((await prepare(path, config)).summary).toMatchObject({ trainSize: 10, variants: 5 });
+    await save("synonyms.txt", "question,problem\n");
+    expect((await prepare(path, config)).hit).toBe(false);
+  });
 });
 
 const medical = resolve(process.env["COORD_SHARED_DATA"] ?? "../shared/data");
@@ -384,6 +419,3 @@ describe.skipIf(!existsSync(join(medical, "medical_huatuo_1k.jsonl")))(
       expect((await readFile(huatuo.path)).equals(await readFile(sharegpt.path))).toBe(true);
       expect(huatuo.summary).toMatchObject({ rows: 1000 });
       expect(huatuo.summary.trainSize + huatuo.summary.evaluationSize + huatuo.summary.dropped).toBe(1000);
-    });
-  },
-);
