@@ -370,7 +370,9 @@ describe("prepareDataset", () => {
   });
 
   it("adds variants of training samples, none of held-out ones, the same ones by the same seed", async () => {
-    const asked = (index: number) => ({ data: [`问：please tell me about number ${index} now`, `答：answer ${index}`] });
+    const asked = (index: number) => ({
+      data: [`问：please tell me about number ${index} now`, `答：answer ${index}`],
+    });
     const path = await save("rows.jsonl", [...rows(20, asked), { data: ["问：nobody answers"] }]);
     const plain = await prepare(path, { evalSplit: 0.2 });
     const config = { evalSplit: 0.2, augment: 2, augmentSwap: 0.5 };
@@ -380,7 +382,9 @@ describe("prepareDataset", () => {
     expect(variants).toBeGreaterThan(20);
     expect(variants).toBeLessThanOrEqual(32);
     expect(augmented.summary).toMatchObject({ trainSize: 16 + variants, evaluationSize: 4, unlabelled: 1 });
-    expect(augmented.message).toContain(`${trainSize} samples for training (${variants} of them variants by --augment)`);
+    expect(augmented.message).toContain(
+      `${trainSize} samples for training (${variants} of them variants by --augment)`,
+    );
     expect(augmented.weights).toEqual([1, 1]);
     expect(await readAll(augmented.path, "evaluation")).toEqual(await readAll(plain.path, "evaluation"));
     const [before, after] = [await readAll(plain.path, "train"), await readAll(augmented.path, "train")];
@@ -419,3 +423,6 @@ describe.skipIf(!existsSync(join(medical, "medical_huatuo_1k.jsonl")))(
       expect((await readFile(huatuo.path)).equals(await readFile(sharegpt.path))).toBe(true);
       expect(huatuo.summary).toMatchObject({ rows: 1000 });
       expect(huatuo.summary.trainSize + huatuo.summary.evaluationSize + huatuo.summary.dropped).toBe(1000);
+    });
+  },
+);
