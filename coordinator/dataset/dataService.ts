@@ -1,13 +1,13 @@
 import type { EpochOrder } from "../../shared/dataset/epochOrder.ts";
-import type { TokenFile, TokenSample, TokenSplit } from "../../shared/dataset/tokenFile.ts";
+import type { TokenFile, TokenSplit } from "../../shared/dataset/tokenFile.ts";
 import type { TrainingRows } from "../../shared/dataset/trainingRows.ts";
 import { CoordError } from "../../shared/errors.ts";
-import { type DataService, type GetSamplesRequest, Split } from "../../shared/gen/coord/v1/data_pb.ts";
+import { type DataService, Split } from "../../shared/gen/coord/v1/data_pb.ts";
 import type { Handlers } from "../../shared/rpc/server.ts";
 import type { TrainingSession } from "../membership/trainingSession.ts";
 
-/** Rows that one request may ask for. */
-const maxIndices = 4096;
+/** Rows or samples that one request may ask for. */
+const maxAtOnce = 4096;
 
 /** What is handed out. */
 export interface ServedData {
@@ -17,42 +17,46 @@ export interface ServedData {
   orderOf(epoch: number): EpochOrder;
 }
 
-/** Hands out samples to the members of the run. */
+/** Tells members of the run which samples they need, and hands out those that they have not got. */
 export function dataHandlers(session: () => TrainingSession, data: ServedData): Handlers<typeof DataService> {
   const { orderOf, rows, tokens } = data;
   return {
-    async *getSamples(request: GetSamplesRequest) {
-      session().requireMember(request.member!);
-      const split = splitName(request.split);
-      const size = split === "train" ? rows.size : tokens.evaluationSize;
-      if (request.indices.length > maxIndices) {
-        throw new CoordError(
-          "LIMIT_EXCEEDED",
-          `${request.indices.length} samples were asked for at once; at most ${maxIndices} are allowed.`,
-        );
-      }
-      const order = split === "train" ? orderOf(request.epoch) : undefined;
-      for (const index of request.indices) {
-        if (index >= BigInt(size)) {
-          throw new CoordError("INVALID_REQUEST", `Sample ${index} does not exist; the ${split} set has ${size}.`);
-        }
-        const numbers = order ? rows.samplesOf(order(Number(index))) : [Number(index)];
-        const parts: TokenSample[] = [];
-        for (const number of numbers) parts.push(await tokens.sample(split, number));
-        yield { index, ...join(parts) };
+    async locateRows({ epoch, member, places, split }) {
+      session().requireMember(member!);
+      const name = splitName(split);
+      checkNumbers(places, name === "train" ? rows.size : tokens.evaluationSize, `rows`, name);
+      const order = name === "train" ? orderOf(epoch) : undefined;
+      const located = places.map((place) => ({
+        samples: order ? Array.from(rows.samplesOf(order(Number(place))), BigInt) : [place],
+      }));
+      return { contentKey: tokens.contentKey, path: tokens.path, rows: located };
+    },
+
+    async *getSamples({ member, samples, split }) {
+      session().requireMember(member!);
+      const name = splitName(split);
+      checkNumbers(samples, name === "train" ? tokens.trainSize : tokens.evaluationSize, "samples", name);
+      for (const sample of samples) {
+        const { inputIds, labelMask } = await tokens.sample(name, Number(sample));
+        const bytes = new Uint8Array(inputIds.buffer, inputIds.byteOffset, inputIds.byteLength);
+        yield { sample, inputIds: bytes, labelMask };
       }
     },
   };
 }
 
-function join(parts: readonly TokenSample[]) {
-  const bytes = parts.map(({ inputIds }) => new Uint8Array(inputIds.buffer, inputIds.byteOffset, inputIds.byteLength));
-  if (parts.length === 1) return { inputIds: bytes[0]!, labelMask: parts[0]!.labelMask, lengths: [] };
-  return {
-    inputIds: Buffer.concat(bytes),
-    labelMask: Buffer.concat(parts.map(({ labelMask }) => labelMask)),
-    lengths: parts.map(({ inputIds }) => inputIds.length),
-  };
+/** Throws LIMIT_EXCEEDED for too many numbers and INVALID_REQUEST for one that does not exist. */
+function checkNumbers(numbers: readonly bigint[], size: number, what: string, split: TokenSplit): void {
+  if (numbers.length > maxAtOnce) {
+    throw new CoordError(
+      "LIMIT_EXCEEDED",
+      `${numbers.length} ${what} were asked for at once; at most ${maxAtOnce} are allowed.`,
+    );
+  }
+  const beyond = numbers.find((number) => number >= BigInt(size));
+  if (beyond !== undefined) {
+    throw new CoordError("INVALID_REQUEST", `There is no number ${beyond}; the ${split} set has ${size} ${what}.`);
+  }
 }
 
 function splitName(split: Split): TokenSplit {

@@ -7,7 +7,7 @@ import type { ThreadReply } from "./encodeThread.ts";
 import { unpackOutcomes } from "./packOutcomes.ts";
 
 /** A batch is full with so many rows, or with so much text: what waits must not grow with the length of the rows. */
-const batchRows = 64;
+const batchRows = 32;
 const batchCharacters = 256 * 1024;
 /** Batches that wait for each thread, the one it works on included: enough that it never idles. */
 const batchesPerThread = 3;

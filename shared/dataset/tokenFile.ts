@@ -20,6 +20,8 @@ export interface TokenSample {
 
 /** An open token file. Samples are read from disk when asked for; each is checked against its checksum. */
 export interface TokenFile {
+  /** Where it is. */
+  readonly path: string;
   /** SHA-256 of the samples and their split: equal where training reads the same. */
   readonly contentKey: string;
   readonly trainSize: number;
@@ -91,6 +93,7 @@ async function readIndex(path: string, handle: FileHandle): Promise<TokenFile> {
   if (offsets[samples] !== indexOffset || train.length !== counts.trainSize) throw damaged("its index is wrong");
 
   return {
+    path,
     contentKey: header.contentKey,
     trainSize: counts.trainSize,
     evaluationSize: counts.evaluationSize,

@@ -1,6 +1,6 @@
+import { join } from "node:path";
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
-import { CoordError } from "../../shared/errors.ts";
 import { failpoint } from "../../shared/failpoint.ts";
 import { CheckpointService, type StateHeader } from "../../shared/gen/coord/v1/checkpoint_pb.ts";
 import { CollectiveService } from "../../shared/gen/coord/v1/collective_pb.ts";
@@ -9,6 +9,8 @@ import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
 import type { WireFormat } from "../../shared/kernels/wireFormat.ts";
 import { Connection, type Endpoint } from "../../shared/rpc/client.ts";
 import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
+import { coordHome } from "../../shared/runPaths.ts";
+import { type SampleCalls, SampleSource } from "../data/sampleSource.ts";
 import type { Sample } from "../train/collate.ts";
 import { DataPlane } from "./dataPlane.ts";
 import { receive } from "./receive.ts";
@@ -21,9 +23,6 @@ export interface Caller {
   readonly workerId: string;
   readonly incarnation: string;
 }
-
-/** Rows that one request asks for; the coordinator takes no more than 4096. */
-const samplesPerRequest = 1024;
 
 /** The membership that a call belongs to; the signal ends with it. */
 export interface Epoch {
@@ -43,6 +42,7 @@ export class CoordinatorClient {
   readonly #state: Connection;
   readonly #memory = new VectorMemory();
   readonly #plane: DataPlane;
+  readonly #samples: SampleSource;
   readonly membership;
 
   constructor(
@@ -54,6 +54,7 @@ export class CoordinatorClient {
     this.#download = new Connection(endpoint);
     this.#state = new Connection(endpoint);
     this.#plane = new DataPlane(caller);
+    this.#samples = new SampleSource(this.#sampleCalls(), join(coordHome(), "cache", "samples"));
     this.membership = this.#control.service(MembershipService);
   }
 
@@ -66,6 +67,7 @@ export class CoordinatorClient {
   close(): void {
     for (const connection of [this.#control, this.#upload, this.#download, this.#state]) connection.close();
     this.#plane.close();
+    void this.#samples.close();
   }
 
   /** Rows of tokens by place in the epoch's order (training) or number (held out), in the order asked for. */
@@ -74,21 +76,21 @@ export class CoordinatorClient {
     indices: readonly number[],
     signal: AbortSignal,
   ): Promise<Sample[]> {
-    const samples: Sample[] = [];
-    for (let at = 0; at < indices.length; at += samplesPerRequest) {
-      const wanted = indices.slice(at, at + samplesPerRequest).map(BigInt);
-      const request = { member: this.caller, ...from, indices: wanted };
-      for await (const response of this.#control.service(DataService).getSamples(request, { signal })) {
-        // A copy, because the bytes are a view at any offset and Uint32Array wants a multiple of 4.
-        const inputIds = new Uint32Array(new Uint8Array(response.inputIds).buffer);
-        const { labelMask, lengths } = response;
-        samples.push({ inputIds, labelMask, ...(lengths.length > 0 && { lengths }) });
-      }
-    }
-    if (samples.length !== indices.length) {
-      throw new CoordError("INTERNAL", `Asked for ${indices.length} samples, got ${samples.length}.`);
-    }
-    return samples;
+    return this.#samples.rows(from, indices, signal);
+  }
+
+  #sampleCalls(): SampleCalls {
+    const service = this.#control.service(DataService);
+    const member = this.caller;
+    return {
+      locate: (from, places, signal) => service.locateRows({ member, ...from, places: places.map(BigInt) }, { signal }),
+      async *fetch(split, samples, signal) {
+        for await (const sent of service.getSamples({ member, split, samples: samples.map(BigInt) }, { signal })) {
+          // A copy, because the bytes are a view at any offset and Uint32Array wants a multiple of 4.
+          yield { inputIds: new Uint32Array(new Uint8Array(sent.inputIds).buffer), labelMask: sent.labelMask };
+        }
+      },
+    };
   }
 
   /** Begins the all-reduce of one step. */

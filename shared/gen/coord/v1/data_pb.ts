@@ -13,7 +13,105 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/data.proto.
  */
 export const file_coord_v1_data: GenFile = /*@__PURE__*/
-  fileDesc("ChNjb29yZC92MS9kYXRhLnByb3RvEghjb29yZC52MSJ1ChFHZXRTYW1wbGVzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIPCgdpbmRpY2VzGAMgAygEEg0KBWVwb2NoGAQgASgNIlsKEkdldFNhbXBsZXNSZXNwb25zZRINCgVpbmRleBgBIAEoBBIRCglpbnB1dF9pZHMYAiABKAwSEgoKbGFiZWxfbWFzaxgDIAEoDBIPCgdsZW5ndGhzGAQgAygNKkUKBVNwbGl0EhUKEVNQTElUX1VOU1BFQ0lGSUVEEAASDwoLU1BMSVRfVFJBSU4QARIUChBTUExJVF9FVkFMVUFUSU9OEAIyYgoLRGF0YVNlcnZpY2USUwoKR2V0U2FtcGxlcxIbLmNvb3JkLnYxLkdldFNhbXBsZXNSZXF1ZXN0GhwuY29vcmQudjEuR2V0U2FtcGxlc1Jlc3BvbnNlIgiQAgGKtRgBATABYgZwcm90bzM", [file_coord_v1_access, file_coord_v1_common]);
+  fileDesc("ChNjb29yZC92MS9kYXRhLnByb3RvEghjb29yZC52MSJ0ChFMb2NhdGVSb3dzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIOCgZwbGFjZXMYAyADKAQSDQoFZXBvY2gYBCABKA0iVAoSTG9jYXRlUm93c1Jlc3BvbnNlEhMKC2NvbnRlbnRfa2V5GAEgASgJEgwKBHBhdGgYAiABKAkSGwoEcm93cxgDIAMoCzINLmNvb3JkLnYxLlJvdyIWCgNSb3cSDwoHc2FtcGxlcxgBIAMoBCJmChFHZXRTYW1wbGVzUmVxdWVzdBIgCgZtZW1iZXIYASABKAsyEC5jb29yZC52MS5NZW1iZXISHgoFc3BsaXQYAiABKA4yDy5jb29yZC52MS5TcGxpdBIPCgdzYW1wbGVzGAMgAygEIksKEkdldFNhbXBsZXNSZXNwb25zZRIOCgZzYW1wbGUYASABKAQSEQoJaW5wdXRfaWRzGAIgASgMEhIKCmxhYmVsX21hc2sYAyABKAwqRQoFU3BsaXQSFQoRU1BMSVRfVU5TUEVDSUZJRUQQABIPCgtTUExJVF9UUkFJThABEhQKEFNQTElUX0VWQUxVQVRJT04QAjK1AQoLRGF0YVNlcnZpY2USUQoKTG9jYXRlUm93cxIbLmNvb3JkLnYxLkxvY2F0ZVJvd3NSZXF1ZXN0GhwuY29vcmQudjEuTG9jYXRlUm93c1Jlc3BvbnNlIgiQAgGKtRgBARJTCgpHZXRTYW1wbGVzEhsuY29vcmQudjEuR2V0U2FtcGxlc1JlcXVlc3QaHC5jb29yZC52MS5HZXRTYW1wbGVzUmVzcG9uc2UiCJACAYq1GAEBMAFiBnByb3RvMw", [file_coord_v1_access, file_coord_v1_common]);
+
+/**
+ * Asks what rows are made of.
+ *
+ * @generated from message coord.v1.LocateRowsRequest
+ */
+export type LocateRowsRequest = Message<"coord.v1.LocateRowsRequest"> & {
+  /**
+   * The caller.
+   *
+   * @generated from field: coord.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+
+  /**
+   * Which part of the data set.
+   *
+   * @generated from field: coord.v1.Split split = 2;
+   */
+  split: Split;
+
+  /**
+   * Which rows, at most 4096: places in an epoch's order of rows (training), or numbers of samples (held out).
+   *
+   * @generated from field: repeated uint64 places = 3;
+   */
+  places: bigint[];
+
+  /**
+   * The epoch, from 0, in whose order the places are; 0 for held-out samples.
+   *
+   * @generated from field: uint32 epoch = 4;
+   */
+  epoch: number;
+};
+
+/**
+ * Describes the message coord.v1.LocateRowsRequest.
+ * Use `create(LocateRowsRequestSchema)` to create a new message.
+ */
+export const LocateRowsRequestSchema: GenMessage<LocateRowsRequest> = /*@__PURE__*/
+  messageDesc(file_coord_v1_data, 0);
+
+/**
+ * What rows are made of.
+ *
+ * @generated from message coord.v1.LocateRowsResponse
+ */
+export type LocateRowsResponse = Message<"coord.v1.LocateRowsResponse"> & {
+  /**
+   * SHA-256 of the samples and their split, in hexadecimal: the same samples have the same numbers under the same key.
+   *
+   * @generated from field: string content_key = 1;
+   */
+  contentKey: string;
+
+  /**
+   * Where the token file is on the coordinator's disk: a worker that finds the same samples there need not ask for them.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * One per place, in their order.
+   *
+   * @generated from field: repeated coord.v1.Row rows = 3;
+   */
+  rows: Row[];
+};
+
+/**
+ * Describes the message coord.v1.LocateRowsResponse.
+ * Use `create(LocateRowsResponseSchema)` to create a new message.
+ */
+export const LocateRowsResponseSchema: GenMessage<LocateRowsResponse> = /*@__PURE__*/
+  messageDesc(file_coord_v1_data, 1);
+
+/**
+ * A sample, or several packed one after the other.
+ *
+ * @generated from message coord.v1.Row
+ */
+export type Row = Message<"coord.v1.Row"> & {
+  /**
+   * Numbers of the samples in their split.
+   *
+   * @generated from field: repeated uint64 samples = 1;
+   */
+  samples: bigint[];
+};
+
+/**
+ * Describes the message coord.v1.Row.
+ * Use `create(RowSchema)` to create a new message.
+ */
+export const RowSchema: GenMessage<Row> = /*@__PURE__*/
+  messageDesc(file_coord_v1_data, 2);
 
 /**
  * Asks for samples by number.
@@ -36,19 +134,11 @@ export type GetSamplesRequest = Message<"coord.v1.GetSamplesRequest"> & {
   split: Split;
 
   /**
-   * Which samples, each below the size of the split, at most 4096: places in an epoch's order of rows (training), or
-   * numbers of samples (held out).
+   * Numbers of samples, each below the size of the split, at most 4096.
    *
-   * @generated from field: repeated uint64 indices = 3;
+   * @generated from field: repeated uint64 samples = 3;
    */
-  indices: bigint[];
-
-  /**
-   * The epoch, from 0, in whose order the places are; 0 for held-out samples.
-   *
-   * @generated from field: uint32 epoch = 4;
-   */
-  epoch: number;
+  samples: bigint[];
 };
 
 /**
@@ -56,20 +146,20 @@ export type GetSamplesRequest = Message<"coord.v1.GetSamplesRequest"> & {
  * Use `create(GetSamplesRequestSchema)` to create a new message.
  */
 export const GetSamplesRequestSchema: GenMessage<GetSamplesRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_data, 0);
+  messageDesc(file_coord_v1_data, 3);
 
 /**
- * One row: a sample, or several packed one after the other.
+ * One sample.
  *
  * @generated from message coord.v1.GetSamplesResponse
  */
 export type GetSamplesResponse = Message<"coord.v1.GetSamplesResponse"> & {
   /**
-   * The index that was asked for.
+   * The number that was asked for.
    *
-   * @generated from field: uint64 index = 1;
+   * @generated from field: uint64 sample = 1;
    */
-  index: bigint;
+  sample: bigint;
 
   /**
    * Token ids, little-endian uint32.
@@ -84,13 +174,6 @@ export type GetSamplesResponse = Message<"coord.v1.GetSamplesResponse"> & {
    * @generated from field: bytes label_mask = 3;
    */
   labelMask: Uint8Array;
-
-  /**
-   * Tokens of each packed sample; empty where the row is one sample.
-   *
-   * @generated from field: repeated uint32 lengths = 4;
-   */
-  lengths: number[];
 };
 
 /**
@@ -98,7 +181,7 @@ export type GetSamplesResponse = Message<"coord.v1.GetSamplesResponse"> & {
  * Use `create(GetSamplesResponseSchema)` to create a new message.
  */
 export const GetSamplesResponseSchema: GenMessage<GetSamplesResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_data, 1);
+  messageDesc(file_coord_v1_data, 4);
 
 /**
  * Which part of the data set.
@@ -135,11 +218,22 @@ export const SplitSchema: GenEnum<Split> = /*@__PURE__*/
   enumDesc(file_coord_v1_data, 0);
 
 /**
- * Hands tokenized samples to workers, which need no view of the data set's files.
+ * Hands tokenized samples to workers, which need no view of the data set's files. A worker asks which samples its rows are
+ * made of, reads those that it finds on its own disk, and asks for the others, which it then keeps.
  *
  * @generated from service coord.v1.DataService
  */
 export const DataService: GenService<{
+  /**
+   * Says which samples the rows asked for are made of, and in which token file they are.
+   *
+   * @generated from rpc coord.v1.DataService.LocateRows
+   */
+  locateRows: {
+    methodKind: "unary";
+    input: typeof LocateRowsRequestSchema;
+    output: typeof LocateRowsResponseSchema;
+  },
   /**
    * Returns the samples asked for, in the order asked for.
    *

@@ -7,10 +7,10 @@ import type { CallContext } from "../../../../shared/rpc/server.ts";
 
 it("a request for more samples than are allowed at once is refused before any is read", async () => {
   const session = { requireMember: () => undefined } as unknown as TrainingSession;
-  const data = { rows: { size: 10 }, tokens: { evaluationSize: 0 } } as unknown as ServedData;
+  const data = { rows: { size: 10 }, tokens: { trainSize: 10, evaluationSize: 0 } } as unknown as ServedData;
   const request = create(GetSamplesRequestSchema, {
     ...{ member: { runId: "r", workerId: "0/0", incarnation: "i" }, split: Split.TRAIN },
-    indices: new Array(10_000_000).fill(0n) as bigint[],
+    samples: new Array(10_000_000).fill(0n) as bigint[],
   });
   const samples = dataHandlers(() => session, data).getSamples(request, {} as CallContext);
   const reading = samples[Symbol.asyncIterator]().next();

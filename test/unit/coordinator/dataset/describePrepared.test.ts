@@ -6,6 +6,7 @@ const summary: DatasetSummary = {
   files: 1,
   formats: { huatuo: 1000 },
   badRows: 0,
+  variants: 0,
   problems: [],
   rows: 1000,
   trainSize: 898,
