@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,6 +28,16 @@ const sharedData = process.env["COORD_SHARED_DATA"] ?? "../shared/data";
 const medicalFiles = ["medical_huatuo_1k.jsonl", "medical_sharegpt_1k.jsonl"];
 
 const demoModel = "deploy/demo/model";
+
+/** Digests of ids and mask, by template and tokenizer, of each conversation. */
+interface Cross {
+  readonly conversations: readonly (readonly Message[])[];
+  readonly digests: readonly (readonly [template: string, tokenizer: string, readonly (readonly [string, string])[]])[];
+}
+
+function digestOf(numbers: ArrayLike<number>): string {
+  return createHash("sha256").update(Array.from(numbers).join(",")).digest("hex");
+}
 
 interface Expected {
   readonly text: string;
@@ -103,6 +114,33 @@ describe.skipIf(!available)(`Python's transformers (skipped where ${python} has 
           if (!unknown) expectSame(sample.mask, all[index]!.mask, `mask of ${place}`);
         }
       }
+    },
+  );
+
+  it.skipIf(!process.env["COORD_FULL_CROSS"])(
+    "gives the same tokens and mask for every medical dialogue by every named template with every tokenizer (takes minutes: COORD_FULL_CROSS=1)",
+    { timeout: 900_000 },
+    async () => {
+      const cross: Cross = JSON.parse(await readFile(join(directory, "cross.json"), "utf8"));
+      expect(cross.conversations.length).toBeGreaterThan(900);
+      expect(cross.digests).toHaveLength(namedTemplates.size * 6);
+      let compared = 0;
+      for (const [template, name, digests] of cross.digests) {
+        const files = await readTokenizerFiles(name === "demo" ? demoModel : join(directory, name));
+        const tokenizer = createTokenizer(files);
+        const render = compileChatTemplate(findChatTemplate(template, files, tokenizer)!, tokenizer);
+        const options = { tokenizer, render, templateOrigin: template, maxLength: 1e6, trainOnInputs: false };
+        for (const [index, messages] of cross.conversations.entries()) {
+          const place = `${template}, ${name}, dialogue ${index}`;
+          const sample = encodeSample({ messages }, options, place);
+          if (typeof sample === "string") throw new Error(`${place} was dropped: ${sample}`);
+          expect(digestOf(sample.ids), `ids of ${place}`).toBe(digests[index]![0]);
+          const unknown = tokenizer.specialTokens["unk_token"] === "<unk>" && sample.ids.includes(0);
+          if (!unknown) expect(digestOf(sample.mask), `mask of ${place}`).toBe(digests[index]![1]);
+          compared++;
+        }
+      }
+      console.info(`compared ${compared} samples`);
     },
   );
 

@@ -3,10 +3,12 @@
     tokens_reference.py DEMO_MODEL DEMO_DATA OUTPUT [HUATUO_DATA …]
 
 writes OUTPUT/NAME/{tokenizer.json,tokenizer_config.json}, OUTPUT/conversations.json and OUTPUT/expected.json, and of the
-named templates in OUTPUT/named.json what it makes of some of the conversations, in OUTPUT/expected_named.json.
+named templates in OUTPUT/named.json what it makes of some of the conversations, in OUTPUT/expected_named.json; with COORD_FULL_CROSS set, digests of all medical ones in cross.json.
 """
 
+import hashlib
 import json
+import multiprocessing
 import os
 import random
 import sys
@@ -261,6 +263,28 @@ with open(f"{output}/expected_named.json", "w", encoding="utf8") as file:
     )
 with open(f"{output}/some.json", "w", encoding="utf8") as file:
     json.dump(some, file)
+
+
+def digests(pair):
+    """Of ids and mask of every distinct medical dialogue, one after the other: the numbers themselves would be gigabytes."""
+    template, name = pair
+    text = PUBLISHED.get(template, named[template])
+    for messages in cross:
+        found = expect_named(tokenizers[name], text, messages)
+        yield [hashlib.sha256(",".join(map(str, found[what])).encode()).hexdigest() for what in ("ids", "mask")]
+
+
+def all_digests(pair):
+    return list(digests(pair))
+
+
+if os.environ.get("COORD_FULL_CROSS"):
+    cross = list({json.dumps(each): each for each in conversations[made:]}.values())
+    pairs = [(template, name) for template in named for name in tokenizers]
+    with multiprocessing.get_context("fork").Pool() as pool:
+        result = [[*pair, found] for pair, found in zip(pairs, pool.map(all_digests, pairs, chunksize=1))]
+    with open(f"{output}/cross.json", "w", encoding="utf8") as file:
+        json.dump({"conversations": cross, "digests": result}, file)
 
 # What Qwen 2.5 and Llama 3.1 do with tools, in short.
 QWEN_TOOLS = (
