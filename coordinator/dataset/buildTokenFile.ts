@@ -77,7 +77,7 @@ export async function buildTokenFile(job: BuildOptions): Promise<{ header: Token
 /** Where threads do all the work, the tokenizer of this one, tens of megabytes, is let go once it has been tried. */
 function encoderFor(setup: EncoderSetup, files: readonly DataFile[]): Encoder {
   const { encode, width } = createEncoder(setup);
-  if (files.some(({ state }) => threadsFor(state.size) === 0)) return { encode, width };
+  if (files.some(({ state }) => threadsFor(state.size, setup.files.tokenizer.length) === 0)) return { encode, width };
   let later: Encoder | undefined;
   return {
     width,
@@ -151,7 +151,13 @@ async function appendFile(building: Building, file: DataFile, limit: number, pro
   const gave: boolean[] = [];
   building.gaveSample.push(gave);
   const rows = readConversations(file, job.config, job.signal, progress.onRead);
-  for await (const batch of encodeRows(rows, encoder, setup, threadsFor(file.state.size), job.signal)) {
+  for await (const batch of encodeRows(
+    rows,
+    encoder,
+    setup,
+    threadsFor(file.state.size, setup.files.tokenizer.length),
+    job.signal,
+  )) {
     for (const { row, outcome } of batch) {
       counts.rows++;
       if (job.augmentation) gave.push(typeof outcome === "object" && "ids" in outcome);
@@ -199,7 +205,7 @@ async function appendVariants(building: Building, augmentation: Augmentation, he
       if (row >= gave.length) return undefined;
       return gave[row]! && !heldOut.has(sample++);
     });
-    const threads = threadsFor(file.state.size * augmentation.variants);
+    const threads = threadsFor(file.state.size * augmentation.variants, setup.files.tokenizer.length);
     for await (const batch of encodeRows(variants, encoder, setup, threads, job.signal)) {
       for (const { outcome } of batch) {
         if (typeof outcome === "string" || "problem" in outcome) continue;

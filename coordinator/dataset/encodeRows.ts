@@ -12,6 +12,12 @@ const batchCharacters = 256 * 1024;
 /** Batches that wait for each thread, the one it works on included: enough that it never idles. */
 const batchesPerThread = 3;
 
+/**
+ * V8 lets garbage pile up to four times what is alive, to 1.6 times where a heap may not be large (heap-controller). So
+ * much is still enough for rows of 64 MiB.
+ */
+const threadLimits = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 24 };
+
 /** False where the sources run uncompiled, which Node 20 cannot do in a thread. */
 export const threadsAvailable = !import.meta.url.endsWith(".ts");
 
@@ -89,7 +95,8 @@ class EncodeThread {
   #failure: CoordError | undefined;
 
   constructor(setup: EncoderSetup) {
-    this.#worker = new Worker(new URL("./encodeThread.js", import.meta.url), { workerData: setup });
+    const url = new URL("./encodeThread.js", import.meta.url);
+    this.#worker = new Worker(url, { workerData: setup, resourceLimits: threadLimits });
     this.#worker.on("message", (reply: ThreadReply) => {
       const waiting = this.#waiting.shift();
       if ("packed" in reply) waiting?.resolve(unpackOutcomes(reply.packed));

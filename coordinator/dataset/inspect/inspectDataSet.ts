@@ -91,7 +91,7 @@ export async function inspectDataSet(
     const file = await identifyFile(path, signal);
     found.push({ path, kind: file.kind, bytes: size });
     const rows = readConversations(file, { ...config, skipBadRows: true }, signal);
-    for await (const batch of encodeRows(rows, encoder, setup, threadsFor(size), signal)) {
+    for await (const batch of encodeRows(rows, encoder, setup, threadsFor(size, files.tokenizer.length), signal)) {
       for (const { row, outcome } of batch) {
         figures.rows++;
         if ("problem" in row) {
