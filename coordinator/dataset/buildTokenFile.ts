@@ -27,7 +27,7 @@ export interface BuildOptions {
   readonly files: TokenizerFiles;
   readonly data: readonly DataFile[];
   readonly evalData: readonly DataFile[] | undefined;
-  /** Fraction of the training files to hold out. */
+  /** What to hold out of the training files: a fraction, or from 1 on so many samples. */
   readonly split: number;
   readonly augmentation: Augmentation | undefined;
   /** The token file to make. */

@@ -4,9 +4,9 @@ import { createPermutation } from "../../shared/dataset/permutation.ts";
 const holdOutStream = 2 ** 32 - 1;
 
 /**
- * The samples to hold out, ascending: a seeded draw without replacement that depends on its arguments alone, so a resumed
- * run holds out the same. At least one sample is held out where there are two, and at least one stays for training. What
- * `maxEvalSamples` leaves of the fraction goes to training.
+ * The samples to hold out, ascending: a fraction of all or, from 1 on, so many. A seeded draw without replacement that
+ * depends on its arguments alone, so a resumed run holds out the same. At least one sample is held out where there are
+ * two, and at least one stays for training. What `maxEvalSamples` leaves of them goes to training.
  */
 export function holdOut(
   samples: number,
@@ -21,7 +21,8 @@ export function holdOut(
 
 function holdOutSize(samples: number, fraction: number, maxEvalSamples: number): number {
   if (fraction <= 0 || samples < 2) return 0;
-  return Math.min(Math.max(Math.round(samples * fraction), 1), samples - 1, maxEvalSamples);
+  const wanted = fraction < 1 ? Math.max(Math.round(samples * fraction), 1) : fraction;
+  return Math.min(wanted, samples - 1, maxEvalSamples);
 }
 
 /** How many samples are enough to have `maxTrainSamples` of them left when some are held out; infinite without a limit. */

@@ -206,9 +206,11 @@ export const runConfigSchema = z.strictObject({
   evalSplit: z
     .number()
     .min(0)
-    .max(0.5)
+    .refine((value) => value <= 0.5 || Number.isInteger(value), "must be at most 0.5, or a whole number of samples")
     .default(0)
-    .describe("Fraction of the data set to hold out when no --eval-data is given."),
+    .describe(
+      "What to hold out of the data set when no --eval-data is given: a fraction up to 0.5, or from 1 on so many samples; drawn by the seed, the same ones at every resume.",
+    ),
   format: z
     .enum(["auto", "huatuo", "sharegpt", "openai", "alpaca", "prompt-completion", "swe", "text"])
     .default("auto")

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { holdOut } from "../../../../coordinator/dataset/holdOut.ts";
+import { holdOut, samplesNeeded } from "../../../../coordinator/dataset/holdOut.ts";
 
 describe("holdOut", () => {
   it("draws distinct samples in ascending order, the fraction asked for, and always leaves some of both", () => {
@@ -24,6 +24,14 @@ describe("holdOut", () => {
     expect(holdOut(100, 0, 1)).toEqual([]);
     expect(holdOut(1, 0.5, 1)).toEqual([]);
     expect(holdOut(0, 0.5, 1)).toEqual([]);
+  });
+
+  it("draws as many as asked for where that is a whole number, but leaves one for training", () => {
+    expect(holdOut(50, 7, 42)).toHaveLength(7);
+    expect(holdOut(50, 1, 42)).toHaveLength(1);
+    expect(holdOut(5, 100, 42)).toHaveLength(4);
+    expect(holdOut(50, 7, 42, 3)).toHaveLength(3);
+    expect(samplesNeeded(10, 7)).toBe(17);
   });
 
   it("never changes, so that a resumed run holds out the same", () => {

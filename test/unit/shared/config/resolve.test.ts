@@ -78,8 +78,13 @@ describe("resolveConfig", () => {
     ["zero where more is needed", { flags: { "lora-alpha": "0" } }, "--lora-alpha must be greater than 0, got 0."],
     [
       "more than an inclusive maximum",
+      { flags: { "augment-swap": "1.5" } },
+      "--augment-swap must be at most 1, got 1.5.",
+    ],
+    [
+      "neither a fraction nor a count",
       { flags: { "eval-split": "0.7" } },
-      "--eval-split must be at most 0.5, got 0.7.",
+      "--eval-split must be at most 0.5, or a whole number of samples, got 0.7.",
     ],
     ["an exclusive maximum itself", { flags: { "adam-beta1": "1" } }, "--adam-beta1 must be less than 1, got 1."],
     ["an unknown choice", { flags: { engine: "torch" } }, '--engine must be one of onnx, tfjs, got "torch".'],
