@@ -29,7 +29,7 @@ const atOnce = 1024;
 export class SampleSource {
   readonly #calls: SampleCalls;
   readonly #directory: string;
-  #opened: Opened | undefined;
+  #opened: { readonly contentKey: string; readonly places: Promise<Places> } | undefined;
   /** Samples that came from each place. */
   readonly came = { tokenFile: 0, cache: 0, coordinator: 0 };
 
@@ -50,8 +50,9 @@ export class SampleSource {
   async close(): Promise<void> {
     const opened = this.#opened;
     this.#opened = undefined;
-    await opened?.file?.close();
-    await opened?.cache?.close();
+    const places = await opened?.places;
+    await places?.file?.close();
+    await places?.cache?.close();
   }
 
   async #rows(from: RowRequest, places: readonly number[], signal: AbortSignal): Promise<Sample[]> {
@@ -118,26 +119,30 @@ export class SampleSource {
     }
   }
 
-  async #open({ contentKey, path }: LocateRowsResponse): Promise<Opened> {
-    if (this.#opened?.contentKey === contentKey) return this.#opened;
-    await this.close();
-    const file = await openSame(path, contentKey);
-    const safe = /^[0-9a-f]{64}$/.test(contentKey);
-    // On a disk that is full or may not be written to, samples are asked for each time.
-    const cache =
-      file || !safe
-        ? undefined
-        : await SampleCache.open(join(this.#directory, `${contentKey}.samples`)).catch(() => undefined);
-    await cache?.refresh().catch(() => {});
-    this.#opened = { contentKey, file, cache };
-    return this.#opened;
+  /** One opening for all that ask at once. */
+  #open({ contentKey, path }: LocateRowsResponse): Promise<Places> {
+    if (this.#opened?.contentKey !== contentKey) {
+      const before = this.close();
+      const places = before.then(() => openPlaces(path, contentKey, this.#directory));
+      this.#opened = { contentKey, places };
+    }
+    return this.#opened!.places;
   }
 }
 
-interface Opened {
-  readonly contentKey: string;
+/** Where samples are looked for before the coordinator is asked. */
+interface Places {
   readonly file: TokenFile | undefined;
   readonly cache: SampleCache | undefined;
+}
+
+async function openPlaces(path: string, contentKey: string, directory: string): Promise<Places> {
+  const file = await openSame(path, contentKey);
+  if (file || !/^[0-9a-f]{64}$/.test(contentKey)) return { file, cache: undefined };
+  // On a disk that is full or may not be written to, samples are asked for each time.
+  const cache = await SampleCache.open(join(directory, `${contentKey}.samples`)).catch(() => undefined);
+  await cache?.refresh().catch(() => {});
+  return { file, cache };
 }
 
 /** The token file at `path` where this host has it and it holds the same samples. */

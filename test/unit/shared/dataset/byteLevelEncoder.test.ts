@@ -45,6 +45,23 @@ describe("the encoding of byte-level tokenizers", () => {
     );
   });
 
+  it("keeps a word that is a token whole where the model says so, and takes a lone surrogate for U+FFFD", () => {
+    const { model } = JSON.parse(tinyTokenizer("/model").tokenizer);
+    const size = Object.keys(model.vocab).length;
+    // No merge leads to the first one.
+    const vocab = { ...model.vocab, cab: size + 100, Ġab: size + 101 };
+    const change = { pre_tokenizer: llama3, model: { ...model, vocab, ignore_merges: true } };
+    const { config, tokenizer } = files(change);
+    const quick = createTokenizer(files(change));
+    const library = new Tokenizer(JSON.parse(tokenizer), JSON.parse(config ?? "{}"));
+    for (const one of ["cab", "cab ab cabs", "\ud800", "a\udc00b", "\ud83d\ude00", "問".repeat(200)]) {
+      const { ends, ids } = quick.encode(one, false);
+      expect(ends, one).toBeDefined();
+      expect(Array.from(ids), one).toEqual(library.encode(one, { add_special_tokens: false }).ids);
+    }
+    expect(quick.encode("cab", false).ids).toHaveLength(1);
+  });
+
   it("is left to the library where a tokenizer does more", () => {
     const endsOf = (change: object) => createTokenizer(files(change)).encode("a b", false).ends;
     expect(endsOf({ pre_tokenizer: { ...byteLevel, add_prefix_space: true, use_regex: true } })).toBeUndefined();
