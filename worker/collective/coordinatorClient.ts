@@ -86,8 +86,9 @@ export class CoordinatorClient {
       locate: (from, places, signal) => service.locateRows({ member, ...from, places: places.map(BigInt) }, { signal }),
       async *fetch(split, samples, signal) {
         for await (const sent of service.getSamples({ member, split, samples: samples.map(BigInt) }, { signal })) {
-          // A copy, because the bytes are a view at any offset and Uint32Array wants a multiple of 4.
-          yield { inputIds: new Uint32Array(new Uint8Array(sent.inputIds).buffer), labelMask: sent.labelMask };
+          // Copies, because the bytes are views of what arrived, at any offset, and Uint32Array wants a multiple of 4.
+          const [ids, labelMask] = [new Uint8Array(sent.inputIds), new Uint8Array(sent.labelMask)];
+          yield { inputIds: new Uint32Array(ids.buffer), labelMask };
         }
       },
     };
