@@ -75,7 +75,7 @@ async function measuredSpeed(values: CommandValues, context: CommandContext): Pr
     throw new CoordError("CONFIG_INVALID", `Run ${runId} has too few steps to go by; name another with --like.`);
   }
   const { overheadSeconds, secondsPerToken } = speed;
-  return { per: "token", seconds: secondsPerToken, overheadSeconds, source: `run ${runId}` };
+  return { per: "token", seconds: secondsPerToken, batches: run.config, overheadSeconds, source: `run ${runId}` };
 }
 
 async function readSteps(path: string): Promise<MeasuredStep[]> {

@@ -9,6 +9,8 @@ export interface DataFacts {
   readonly tokensPerSample?: number;
   /** Tokens of the longest row that was looked at. */
   readonly longest?: number;
+  /** Token counts of rows that stand for all, in ascending order; how much of a batch is padding follows from them. */
+  readonly lengths?: readonly number[];
   /** How it is known: counted, estimated from a sample of the rows, or given by the user. */
   readonly source: DataSource;
 }
@@ -39,7 +41,38 @@ export function estimatePacked(lengths: readonly number[], samples: number, capa
     trainSize: Math.ceil((samples * rows) / Math.max(1, lengths.length)),
     tokensPerSample: tokens / Math.max(1, rows),
     longest: capacity,
+    // Rows are filled to about the same length.
+    lengths: [],
   };
+}
+
+/** Lengths that are kept of a large data set. */
+const keptLengths = 1000;
+
+/** Some of the lengths, in ascending order, spread evenly over all of them. */
+export function spreadLengths(lengths: readonly number[]): number[] {
+  const sorted = [...lengths].sort((a, b) => a - b);
+  if (sorted.length <= keptLengths) return sorted;
+  return Array.from(
+    { length: keptLengths },
+    (_, at) => sorted[Math.floor(((at + 0.5) * sorted.length) / keptLengths)]!,
+  );
+}
+
+/**
+ * How many times as many tokens a micro-batch computes as its samples have, because each is padded to the longest:
+ * the expected maximum of `batch` of the lengths (ascending), drawn independently, over their mean.
+ */
+export function paddingFactor(lengths: readonly number[], batch: number): number {
+  const count = lengths.length;
+  const mean = lengths.reduce((total, length) => total + length, 0) / count;
+  if (!(mean > 0)) return 1;
+  // P(maximum ≤ the k-th smallest) = (k / count)^batch.
+  const maximum = lengths.reduce(
+    (total, length, at) => total + length * (((at + 1) / count) ** batch - (at / count) ** batch),
+    0,
+  );
+  return maximum / mean;
 }
 
 /** Carries what holds for the sampled rows over to all of them. */
@@ -51,6 +84,7 @@ export function estimateSamples({ rows, lengths, dropped }: RowSample) {
     samples: sampled === 0 ? 0 : Math.round((rows * lengths.length) / sampled),
     tokensPerSample: mean,
     longest: lengths.reduce((longest, length) => Math.max(longest, length), 0),
+    lengths: spreadLengths(lengths),
     source: {
       kind: "sample",
       rows,

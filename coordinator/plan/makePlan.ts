@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import type { ModelFacts } from "../../shared/plan/modelFacts.ts";
 import { askModelFacts } from "./askModelFacts.ts";
-import type { DataFacts } from "./dataFacts.ts";
+import { type DataFacts, paddingFactor } from "./dataFacts.ts";
 import type { PlanDocument } from "./planDocument.ts";
 import { type PlanBasis, planRun, type RunShape } from "./planRun.ts";
 import { readDataFacts } from "./readDataFacts.ts";
@@ -22,17 +22,25 @@ export interface PlanWishes {
   readonly limitBytes?: number;
   readonly networkGbps: number;
   /** Seconds that a worker computes for one slot, or for one input token of it, and where that is known from. */
-  readonly measured?: {
-    readonly per: "slot" | "token";
-    readonly seconds: number;
-    /** Seconds of each step beside computing. */
-    readonly overheadSeconds: number;
-    readonly source: string;
-  };
+  readonly measured?: MeasuredRate;
   readonly pricePerGpuHour?: number;
   /** Mean time between failures of a node, for the simulation. */
   readonly mtbfHours?: number;
 }
+
+export type MeasuredRate = {
+  /** Seconds of each step beside computing. */
+  readonly overheadSeconds: number;
+  readonly source: string;
+} & (
+  | { readonly per: "slot"; readonly seconds: number }
+  | {
+      readonly per: "token";
+      readonly seconds: number;
+      /** How the run that showed it made its batches: it computed padding, too. */
+      readonly batches: Pick<RunConfig, "perDeviceTrainBatchSize" | "groupByLength">;
+    }
+);
 
 /** Estimates a run before anything is started. `config` must be pinned. Throws DATA_INVALID, MODEL_INVALID and their like. */
 export async function makePlan(config: RunConfig, wishes: PlanWishes, signal: AbortSignal): Promise<PlanDocument> {
@@ -65,9 +73,10 @@ export async function makePlan(config: RunConfig, wishes: PlanWishes, signal: Ab
     ...(wishes.pricePerGpuHour === undefined ? {} : { pricePerGpuHour: wishes.pricePerGpuHour }),
   };
   const { limitBytes, networkGbps } = wishes;
+  const { lengths: _, ...shownData } = data;
   return {
     plan: planRun(shape, basis),
-    data,
+    data: shownData,
     ...(model && { model }),
     ...(limitBytes === undefined ? {} : { limitBytes }),
     networkGbps,
@@ -88,15 +97,24 @@ function askModel(config: RunConfig, data: DataFacts, limitBytes: number | undef
 
 function secondsOfSlot(
   config: RunConfig,
-  { tokensPerSample }: DataFacts,
-  measured: PlanWishes["measured"],
+  { lengths = [], tokensPerSample }: DataFacts,
+  measured: MeasuredRate | undefined,
 ): PlanDocument["slotSeconds"] {
   if (measured === undefined) return undefined;
-  const { per, seconds, source } = measured;
-  if (per === "slot") return { value: seconds, source };
+  const { seconds, source } = measured;
+  if (measured.per === "slot") return { value: seconds, source };
   if (tokensPerSample === undefined) return undefined;
   const samples = config.perDeviceTrainBatchSize * config.gradientAccumulationSteps;
-  return { value: seconds * tokensPerSample * samples, source };
+  const padding = padded(lengths, config) / padded(lengths, measured.batches);
+  return { value: seconds * tokensPerSample * samples * padding, source };
+}
+
+/** Samples of about one length need no padding. */
+function padded(
+  lengths: readonly number[],
+  { groupByLength, perDeviceTrainBatchSize }: Pick<RunConfig, "perDeviceTrainBatchSize" | "groupByLength">,
+): number {
+  return groupByLength || lengths.length === 0 ? 1 : paddingFactor(lengths, perDeviceTrainBatchSize);
 }
 
 function notesOn(wishes: PlanWishes, data: DataFacts, model: ModelFacts | undefined): string[] {

@@ -9,7 +9,7 @@ import { readConversations } from "../dataset/readConversations.ts";
 import { identifyFile } from "../dataset/reading/identifyFile.ts";
 import { rowsOf } from "../dataset/trainingData.ts";
 import { weighFiles } from "../dataset/weighFiles.ts";
-import { type DataFacts, estimatePacked, estimateSamples, type RowSample } from "./dataFacts.ts";
+import { type DataFacts, estimatePacked, estimateSamples, type RowSample, spreadLengths } from "./dataFacts.ts";
 import { Reservoir } from "./reservoir.ts";
 
 /** Rows that are tokenized to learn how long they are: their mean is then known to a few percent. */
@@ -39,13 +39,14 @@ export async function readDataFacts(
     const tokens = await openTokenFile(cached.path);
     await tokens.close();
     const rows = rowsOf(tokens, cached.weights, config);
-    let total = 0;
-    for (let row = 0; row < rows.size; row++) total += rows.lengthOf(row);
+    const lengths = Array.from({ length: rows.size }, (_, row) => rows.lengthOf(row));
+    const total = lengths.reduce((sum, length) => sum + length, 0);
     return {
       trainSize: rows.size,
       evaluationSize,
       longest: config.packing ? config.maxLength : longest,
       tokensPerSample: total / rows.size,
+      lengths: spreadLengths(lengths),
       source: { kind: "cache" },
     };
   }

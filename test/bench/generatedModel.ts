@@ -65,3 +65,8 @@ function textRows(count: number): string {
     Array.from({ length: sequenceLength }, (_, word) => words[(index * 7 + word * 3) % words.length]).join(" ");
   return Array.from({ length: count }, (_, index) => `${JSON.stringify({ text: row(index) })}\n`).join("");
 }
+
+/** Arguments without these flags and their values. */
+export function withoutFlags(args: readonly string[], flags: readonly string[]): string[] {
+  return args.filter((word, at) => !flags.includes(word) && !flags.includes(args[at - 1] ?? ""));
+}

@@ -1,5 +1,5 @@
-// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [engine-memory] [engine-memory-7b] [dataset] [--json] [--write]
-// [--repetitions N]
+// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [watching] [workers] [engine-memory] [engine-memory-7b]
+// [dataset] [--json] [--write] [--repetitions N]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -13,12 +13,20 @@ import { memoryModels, sevenBillion } from "./engine/memoryModels.ts";
 import { renderMemory } from "./engine/renderMemory.ts";
 import { modelSize, sequenceLength, withGeneratedModel } from "./generatedModel.ts";
 import { describeMachine } from "./machine.ts";
-import { measurePlan } from "./planBench.ts";
-import { renderResults } from "./renderResults.ts";
+import { measureWatching, measureWorkers, renderWatching, renderWorkers } from "./operations/operationsBench.ts";
+import { measurePlan, renderPlanResults } from "./planBench.ts";
+import { renderHead, renderResults } from "./renderResults.ts";
 import type { Results } from "./results.ts";
 import { measureTraining } from "./trainingBench.ts";
 
-const names = ["demo", "0.1b", "allreduce", "plan"] as const;
+const names = ["demo", "0.1b", "allreduce"] as const;
+/** Each has a page of its own, test/bench/operations/NAME.md, and runs when it is named. */
+const paged = ["plan", "watching", "workers"] as const;
+const titles: Readonly<Record<(typeof paged)[number], string>> = {
+  plan: "Predictions of `coord plan` against runs",
+  watching: "What watching costs a training",
+  workers: "What many workers cost a coordinator",
+};
 /** Run when they are named, and not on the page of the others; some take gigabytes, engine-memory-7b 14 of disk. */
 const onRequest = ["engine-memory", "engine-memory-7b", "dataset"] as const;
 type Name = (typeof names)[number];
@@ -27,6 +35,9 @@ const { repetitions, requested, selected, json, write } = readArguments();
 const interrupted = new AbortController();
 // Not once: execa's own handler ends the process when it finds no other listener.
 process.on("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
+
+for (const name of paged) if (requested(name)) await measurePage(name, interrupted.signal);
+if (paged.some((name) => requested(name)) && !names.some((name) => requested(name))) process.exit(0);
 
 const results = await measure(interrupted.signal);
 const memory = await measureEngineMemory(memoryModelsWanted(), interrupted.signal, progress);
@@ -46,6 +57,32 @@ function memoryModelsWanted(): MemoryModel[] {
   return [...(requested("engine-memory") ? memoryModels : []), ...(requested("engine-memory-7b") ? sevenBillion : [])];
 }
 
+async function measurePage(name: (typeof paged)[number], signal: AbortSignal): Promise<void> {
+  const head = { date: new Date().toISOString(), machine: describeMachine() };
+  const { body, figures } = await measureOne(name, signal);
+  const repeat = `\`npm run bench -- ${name}\` measures this again, \`--write\` updates this page.`;
+  const text = [`# ${titles[name]}`, "", ...renderHead(head), ...body, repeat, ""].join("\n");
+  if (write) await writeFile(join(packageRoot(), "test", "bench", "operations", `${name}.md`), text);
+  process.stdout.write(json ? `${JSON.stringify({ ...head, figures }, undefined, 2)}\n` : text);
+}
+
+async function measureOne(name: (typeof paged)[number], signal: AbortSignal) {
+  switch (name) {
+    case "plan": {
+      const figures = await measurePlan(signal, progress);
+      return { figures, body: renderPlanResults(figures) };
+    }
+    case "watching": {
+      const figures = await measureWatching(signal, progress);
+      return { figures, body: renderWatching(figures) };
+    }
+    case "workers": {
+      const figures = await measureWorkers(signal, progress);
+      return { figures, body: renderWorkers(figures) };
+    }
+  }
+}
+
 async function measure(signal: AbortSignal): Promise<Results> {
   const head = { date: new Date().toISOString(), machine: describeMachine() };
   const demo = selected("demo")
@@ -62,10 +99,8 @@ async function measure(signal: AbortSignal): Promise<Results> {
     : undefined;
   // A block of rounds is shorter than a run, so there can be more of them.
   const allReduce = selected("allreduce") ? await measureAllReduce(repetitions * 3, signal, progress) : undefined;
-  const plan = selected("plan") ? await measurePlan(signal, progress) : undefined;
   return {
     ...head,
-    ...(plan && { plan }),
     ...(demo && { demo }),
     ...(generated && { generated }),
     ...(allReduce && { allReduce }),
@@ -81,12 +116,13 @@ function readArguments() {
       repetitions: { type: "string", default: "3" },
     },
   });
-  const all = [...names, ...onRequest];
+  const all = [...names, ...paged, ...onRequest];
   const unknown = positionals.find((name) => !all.some((known) => known === name));
   if (unknown !== undefined) usage(`There is no bench ${unknown}; there are ${all.join(", ")}.`);
-  const requested = (name: (typeof onRequest)[number]) => positionals.includes(name);
+  const requested = (name: (typeof all)[number]) => positionals.includes(name);
   const selected = (name: Name) => positionals.length === 0 || positionals.includes(name);
-  const some = names.some(selected) || !requested("dataset");
+  const elsewhere = (name: string) => name === "dataset" || paged.some((one) => one === name);
+  const some = names.some(selected) || !positionals.every(elsewhere);
   if (values.write && some && !names.every(selected)) usage("--write needs all benches, so that the page stays whole.");
   const repetitions = Number(values.repetitions);
   if (!Number.isInteger(repetitions) || repetitions < 1) usage("--repetitions must be a whole number from 1.");

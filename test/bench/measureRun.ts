@@ -13,6 +13,7 @@ const samplingIntervalMs = 100;
 
 /** Figures of one `coord launch`. Step figures are medians over all steps but the first, which includes loading. */
 export interface RunMeasurement {
+  readonly runId: string;
   readonly steps: number;
   /** Input tokens per second from the end of the first step to that of the last, evaluations and checkpoints included. */
   readonly tokensPerSecond: number;
@@ -35,37 +36,64 @@ export interface RunMeasurement {
 /** Runs `coord launch` with a COORD_HOME and an output of its own and reads what the run has recorded. */
 export async function measureRun(args: readonly string[], signal: AbortSignal): Promise<RunMeasurement> {
   const directory = await mkdtemp(join(tmpdir(), "coord-bench-"));
-  const home = join(directory, "home");
-  const memory = new PeakMemory();
   try {
-    signal.throwIfAborted();
-    const startedAtMs = Date.now();
-    const child = execa(process.execPath, [command, "launch", "--output", join(directory, "output"), ...args], {
-      cwd: directory,
-      env: { ...withoutSettings(process.env), COORD_HOME: home },
-      extendEnv: false,
-      reject: false,
-      all: true,
-      stdin: "ignore",
-    });
-    const interrupt = () => child.kill("SIGINT");
-    signal.addEventListener("abort", interrupt, { once: true });
-    const sampling = setInterval(() => memory.sample(home, child.pid!), samplingIntervalMs);
-    const { all, exitCode } = await child;
-    const endedAtMs = Date.now();
-    clearInterval(sampling);
-    signal.removeEventListener("abort", interrupt);
-    await processesGone(home);
-    signal.throwIfAborted();
-    if (exitCode !== 0) throw new Error(`coord launch ${args.join(" ")} ended with ${exitCode}:\n${all.slice(-2000)}`);
-    return {
-      ...readSteps(await readEvents(home), startedAtMs),
-      totalMs: endedAtMs - startedAtMs,
-      peakBytes: memory.byRole(),
-    };
+    return await measureRunIn(directory, args, signal);
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 10 });
   }
+}
+
+/** The same below a directory that several runs share: their COORD_HOME is `home` in it. */
+export async function measureRunIn(
+  directory: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<RunMeasurement> {
+  const home = join(directory, "home");
+  const before = await runsOf(home);
+  const memory = new PeakMemory();
+  signal.throwIfAborted();
+  const startedAtMs = Date.now();
+  const output = join(directory, `output-${before.length}`);
+  const child = execa(process.execPath, [command, "launch", "--output", output, ...args], {
+    cwd: directory,
+    env: { ...withoutSettings(process.env), COORD_HOME: home },
+    extendEnv: false,
+    reject: false,
+    all: true,
+    stdin: "ignore",
+  });
+  const interrupt = () => child.kill("SIGINT");
+  signal.addEventListener("abort", interrupt, { once: true });
+  const sampling = setInterval(() => memory.sample(home, child.pid!), samplingIntervalMs);
+  const { all, exitCode } = await child;
+  const endedAtMs = Date.now();
+  clearInterval(sampling);
+  signal.removeEventListener("abort", interrupt);
+  await processesGone(home);
+  signal.throwIfAborted();
+  if (exitCode !== 0) throw new Error(`coord launch ${args.join(" ")} ended with ${exitCode}:\n${all.slice(-2000)}`);
+  const runId = (await runsOf(home)).find((run) => !before.includes(run))!;
+  return {
+    runId,
+    ...readSteps(await readEvents(home, runId), startedAtMs),
+    totalMs: endedAtMs - startedAtMs,
+    peakBytes: memory.byRole(),
+  };
+}
+
+/** The document that a `coord … --json` with the same COORD_HOME prints. */
+export async function askIn<T>(directory: string, args: readonly string[]): Promise<T> {
+  const { stdout } = await execa(process.execPath, [command, ...args, "--json"], {
+    cwd: directory,
+    env: { ...withoutSettings(process.env), COORD_HOME: join(directory, "home") },
+    extendEnv: false,
+  });
+  return JSON.parse(stdout) as T;
+}
+
+function runsOf(home: string): Promise<string[]> {
+  return readdir(join(home, "runs")).catch(() => []);
 }
 
 interface StepEvent {
@@ -97,9 +125,8 @@ function readSteps(events: readonly StepEvent[], startedAtMs: number) {
   };
 }
 
-async function readEvents(home: string): Promise<StepEvent[]> {
-  const [run] = await readdir(join(home, "runs"));
-  const text = await readFile(join(home, "runs", run!, "events.jsonl"), "utf8");
+async function readEvents(home: string, runId: string): Promise<StepEvent[]> {
+  const text = await readFile(join(home, "runs", runId, "events.jsonl"), "utf8");
   return text
     .split("\n")
     .filter((line) => line !== "")

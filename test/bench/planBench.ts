@@ -1,95 +1,210 @@
-import { measureSpeed } from "../../coordinator/plan/measureSpeed.ts";
-import { planRun } from "../../coordinator/plan/planRun.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { PlanDocument } from "../../coordinator/plan/planDocument.ts";
 import { simulateSteps } from "../../coordinator/plan/simulateSteps.ts";
-import { measureRun, type RunMeasurement } from "./measureRun.ts";
-import { median } from "./statistics.ts";
+import { withGeneratedModel, withoutFlags } from "./generatedModel.ts";
+import { askIn, measureRunIn, type RunMeasurement } from "./measureRun.ts";
+import { formatNumber } from "./statistics.ts";
 
-/** A prediction beside what was measured; milliseconds per step. */
+/** Predictions beside what was measured. */
+export interface PlanResults {
+  readonly cases: readonly PlanResult[];
+  readonly simulations: readonly SimulationResult[];
+}
+
 export interface PlanResult {
   readonly name: string;
-  readonly predictedMs: number;
-  readonly simulatedMs: number;
-  readonly measuredMs: number;
-  /** (predicted − measured) ÷ measured. */
-  readonly difference: number;
+  /** The run whose speed was carried over. */
+  readonly like: string;
+  readonly time: Comparison;
+  /** Peak of the largest worker process. */
+  readonly memory: Comparison;
 }
 
-interface PlanCase {
+/** Milliseconds per step, or bytes. */
+export interface Comparison {
+  readonly predicted: number;
+  readonly measured: number;
+}
+
+export interface SimulationResult {
   readonly name: string;
-  readonly nodes: number;
-  readonly gpus: number;
-  readonly microBatch: number;
-  readonly accumulation: number;
+  readonly time: Comparison;
 }
 
-/** Six shapes of the demo: batch, accumulation and number of workers differ. */
-const cases: readonly PlanCase[] = [
-  { name: "1 × 1, batch 4", nodes: 1, gpus: 1, microBatch: 4, accumulation: 1 },
-  { name: "1 × 1, batch 8", nodes: 1, gpus: 1, microBatch: 8, accumulation: 1 },
-  { name: "1 × 1, batch 4, accumulation 4", nodes: 1, gpus: 1, microBatch: 4, accumulation: 4 },
-  { name: "1 × 2, batch 4", nodes: 1, gpus: 2, microBatch: 4, accumulation: 1 },
-  { name: "2 × 1, batch 2, accumulation 2", nodes: 2, gpus: 1, microBatch: 2, accumulation: 2 },
-  { name: "2 × 2, batch 4", nodes: 2, gpus: 2, microBatch: 4, accumulation: 1 },
+type Flags = Readonly<Record<string, string | number>>;
+
+interface Model {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Micro-batch of the runs that speed is taken from. */
+  readonly batch: number;
+  /** Steps of the runs that speed is taken from, and of those that are predicted. */
+  readonly steps: { readonly short: number; readonly long: number };
+}
+
+/** Each shape is predicted from a run of another one, of the same model and with the same threads for a worker. */
+const shapesOf = (batch: number): readonly { readonly like: Flags; readonly predicted: readonly Flags[] }[] => [
+  { like: { batch }, predicted: [{ batch: 2 * batch }, { batch, accumulation: 3 }] },
+  { like: { gpus: 2, threads: 1, batch }, predicted: [{ nodes: 2, threads: 1, batch, accumulation: 2 }] },
 ];
 
-/** Steps of the short run that a prediction is made from, and of the one it is held against. */
-const [calibrationSteps, measuredSteps] = [15, 60];
+/** Cold steps that no figure is taken from. */
+const coldSteps = 3;
 
-/** Predicts the time per step of each shape from a short run, as `coord plan --like` does, and measures a longer one. */
-export async function measurePlan(signal: AbortSignal, onLine: (line: string) => void): Promise<PlanResult[]> {
-  const results: PlanResult[] = [];
-  for (const shape of cases) {
-    const short = await measureRun(argsOf(shape, calibrationSteps), signal);
-    const prediction = predict(shape, short);
-    const long = await measureRun(argsOf(shape, measuredSteps), signal);
-    const measuredMs = median(long.recorded.slice(3).map(({ stepMs }) => stepMs));
-    const difference = (prediction.predictedMs - measuredMs) / measuredMs;
-    results.push({ name: shape.name, ...prediction, measuredMs, difference });
-    onLine(
-      `plan, ${shape.name}: predicted ${prediction.predictedMs.toFixed(0)} ms, measured ${measuredMs.toFixed(0)} ms`,
-    );
-  }
-  return results;
-}
-
-function predict(shape: PlanCase, { recorded }: RunMeasurement): { predictedMs: number; simulatedMs: number } {
-  const { accumulation, gpus, microBatch, nodes } = shape;
-  const workers = nodes * gpus;
-  const speed = measureSpeed(recorded, workers)!;
-  const tokensPerSlot = recorded.at(-1)!.inputTokens / recorded.length / workers;
-  const slotSeconds = speed.secondsPerToken * tokensPerSlot;
-  const size = { nodes, gpus, microBatch, accumulation, epochs: 1, maxSteps: measuredSteps };
-  const { time } = planRun(
-    { ...size, saveSteps: 0, saveTotalLimit: 0, evalSteps: 0 },
-    { trainSize: 1000, evaluationSize: 0, networkGbps: 10, slotSeconds, overheadSeconds: speed.overheadSeconds },
-  );
-  const simulation = simulateSteps({
-    ...{ nodes, gpus, computeSeconds: slotSeconds, jitter: 0.05, overheadSeconds: speed.overheadSeconds },
-    ...{ gradientBytes: 0, networkGbps: 10, restartSeconds: 0, steps: measuredSteps, seed: 1 },
+/**
+ * Three shapes of two models, as a user would do it: a short run, `coord plan --like` it for another shape, and that
+ * shape's own run. Then the simulation's steps at sizes that this host can run.
+ */
+export async function measurePlan(signal: AbortSignal, onLine: (line: string) => void): Promise<PlanResults> {
+  const demo = { name: "demo", args: ["--eval-split", "0"], batch: 2, steps: { short: 25, long: 60 } };
+  const cases = await compare(demo, signal, onLine);
+  return withGeneratedModel(async ([generated]) => {
+    const args = withoutFlags(generated!.args, ["--max-steps", "--nodes", "--gpus", "--per-device-train-batch-size"]);
+    const model = { name: "0.1 B", args, batch: 1, steps: { short: 7, long: 7 } };
+    cases.push(...(await compare(model, signal, onLine)));
+    return { cases, simulations: await compareSimulations(model, signal, onLine) };
   });
-  return { predictedMs: time!.stepSeconds * 1000, simulatedMs: simulation.stepSeconds * 1000 };
 }
 
-function argsOf({ accumulation, gpus, microBatch, nodes }: PlanCase, steps: number): string[] {
-  const numbers = {
+async function compare(model: Model, signal: AbortSignal, onLine: (line: string) => void): Promise<PlanResult[]> {
+  return withDirectory(async (directory) => {
+    const results: PlanResult[] = [];
+    for (const { like, predicted } of shapesOf(model.batch)) {
+      const short = await measureRunIn(directory, argsOf(model, like, model.steps.short), signal);
+      for (const shape of predicted) {
+        const args = argsOf(model, shape, model.steps.long);
+        const document = await askIn<PlanDocument>(directory, ["plan", "--like", short.runId, ...args]);
+        const run = await measureRunIn(directory, args, signal);
+        const result = {
+          name: describeShape(model, shape),
+          like: describeShape(model, like),
+          time: { predicted: document.plan.time!.stepSeconds * 1000, measured: meanStepMs(run) },
+          memory: { predicted: document.model!.memory.total, measured: run.peakBytes.get("worker")!.largest },
+        };
+        results.push(result);
+        onLine(
+          `plan, ${result.name}: ${describe(result.time, 1, "ms")}, ${describe(result.memory, 1 / mebibyte, "MiB")}`,
+        );
+      }
+    }
+    return results;
+  });
+}
+
+const mebibyte = 2 ** 20;
+
+/** From one worker with one thread to two and four: what the simulation makes of it, and what this host does. */
+async function compareSimulations(
+  model: Model,
+  signal: AbortSignal,
+  onLine: (line: string) => void,
+): Promise<SimulationResult[]> {
+  return withDirectory(async (directory) => {
+    const one = await measureRunIn(directory, argsOf(model, { threads: 1, batch: 1 }, model.steps.long), signal);
+    const computeSeconds = mean(warm(one).map(({ computeMs }) => computeMs)) / 1000;
+    const overheadSeconds = mean(warm(one).map(({ computeMs, stepMs }) => stepMs - computeMs)) / 1000;
+    const results: SimulationResult[] = [];
+    for (const [nodes, gpus] of [
+      [1, 2],
+      [2, 1],
+      [2, 2],
+    ] as const) {
+      const run = await measureRunIn(
+        directory,
+        argsOf(model, { nodes, gpus, threads: 1, batch: 1 }, model.steps.long),
+        signal,
+      );
+      // Workers beyond the processors share them.
+      const share = Math.max(1, (nodes * gpus) / hostThreads);
+      const { stepSeconds } = simulateSteps({
+        ...{ nodes: 1, gpus: nodes * gpus, computeSeconds: computeSeconds * share, jitter: 0.05, overheadSeconds },
+        ...{ gradientBytes: 0, networkGbps: 10, restartSeconds: 0, steps: 1000, seed: 1 },
+      });
+      const time = { predicted: stepSeconds * 1000, measured: meanStepMs(run) };
+      results.push({ name: `${model.name}, ${nodes} × ${gpus}, batch 1, 1 thread each`, time });
+      onLine(`simulation, ${nodes} × ${gpus}: ${describe(time, 1, "ms")}`);
+    }
+    return results;
+  });
+}
+
+/** Processors that the shapes above are made for. */
+const hostThreads = 2;
+
+function argsOf(model: Model, { accumulation = 1, batch = 1, gpus = 1, nodes = 1, threads }: Flags, steps: number) {
+  const numbers: Flags = {
     nodes,
     gpus,
-    "per-device-train-batch-size": microBatch,
+    "per-device-train-batch-size": batch,
     "gradient-accumulation-steps": accumulation,
     "max-steps": steps,
     "save-steps": 0,
-    "eval-split": 0,
+    ...(threads === undefined ? {} : { "threads-per-worker": threads }),
   };
-  return Object.entries(numbers).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
+  return [...model.args, ...Object.entries(numbers).flatMap(([flag, value]) => [`--${flag}`, String(value)])];
 }
 
-/** A table for the page of results. */
-export function renderPlanResults(results: readonly PlanResult[]): string {
-  const rows = results.map(
-    ({ difference, measuredMs, name, predictedMs, simulatedMs }) =>
-      `| ${name} | ${predictedMs.toFixed(0)} | ${simulatedMs.toFixed(0)} | ${measuredMs.toFixed(0)} | ${(100 * difference).toFixed(1)} % |`,
-  );
-  const head =
-    "| nodes × workers | plan, ms | simulation, ms | measured, ms | plan − measured |\n| --- | ---: | ---: | ---: | ---: |";
-  return `## Predictions of \`coord plan\` against runs\n\nTime per step, predicted from ${calibrationSteps} steps, measured over ${measuredSteps}.\n\n${head}\n${rows.join("\n")}\n`;
+function describeShape(model: Model, { accumulation = 1, batch = 1, gpus = 1, nodes = 1 }: Flags): string {
+  return `${model.name}, ${nodes} × ${gpus}, batch ${batch}, accumulation ${accumulation}`;
+}
+
+/** A plan is for the whole of a run, so the mean counts, long steps included. */
+function meanStepMs(run: RunMeasurement): number {
+  return mean(warm(run).map(({ stepMs }) => stepMs));
+}
+
+function warm({ recorded }: RunMeasurement) {
+  return recorded.slice(coldSteps);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+async function withDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), "coord-bench-plan-"));
+  try {
+    return await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true, maxRetries: 10 });
+  }
+}
+
+function describe({ measured, predicted }: Comparison, scale: number, unit: string): string {
+  return `predicted ${formatNumber(predicted * scale)} ${unit}, measured ${formatNumber(measured * scale)} (${difference({ measured, predicted })})`;
+}
+
+function difference({ measured, predicted }: Comparison): string {
+  const percent = (100 * (predicted - measured)) / measured;
+  return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(1)} %`;
+}
+
+/** Tables for a page of results. */
+export function renderPlanResults({ cases, simulations }: PlanResults): string[] {
+  const cells = (comparison: Comparison, scale: number) =>
+    `${formatNumber(comparison.predicted * scale)} | ${formatNumber(comparison.measured * scale)} | ${difference(comparison)}`;
+  return [
+    "## `coord plan --like` against runs",
+    "",
+    "Each shape (nodes × workers) is predicted from a short run of another shape, as `coord plan --like RUN` does it, before its",
+    "own run. Time: mean over the steps but the first three. Memory: peak (`VmHWM`) of the largest worker.",
+    "",
+    "| shape | like | step, ms: plan | run | | memory, MiB: plan | run | |",
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ...cases.map(
+      ({ like, memory, name, time }) => `| ${name} | ${like} | ${cells(time, 1)} | ${cells(memory, 1 / mebibyte)} |`,
+    ),
+    "",
+    "## The simulation of `--mtbf-hours` against runs",
+    "",
+    "Steps simulated from the computing and the remaining time of one worker's steps, at the sizes that this host can run; four",
+    "workers share two processors, so that each computes for twice as long.",
+    "",
+    "| shape | step, ms: simulated | run | |",
+    "| --- | ---: | ---: | ---: |",
+    ...simulations.map(({ name, time }) => `| ${name} | ${cells(time, 1)} |`),
+    "",
+  ];
 }

@@ -1,5 +1,4 @@
 import type { AllReduceCase, AllReduceResult } from "./allReduce/allReduceBench.ts";
-import { renderPlanResults } from "./planBench.ts";
 import type { Results } from "./results.ts";
 import { formatNumber, formatSummary } from "./statistics.ts";
 import type { TrainingResult } from "./trainingBench.ts";
@@ -9,20 +8,11 @@ const gigabyte = 1e9;
 
 /** The results as Markdown, which is what the terminal shows too. */
 export function renderResults(results: Results): string {
-  const { machine, demo, generated, allReduce, plan } = results;
+  const { demo, generated, allReduce } = results;
   return [
     "# Measurements",
     "",
-    `${results.date.slice(0, 10)} · ${machine.processor}, ${machine.processors} processors, ` +
-      `${formatNumber(machine.memoryBytes / 1024 ** 3)} GiB memory · ${machine.system} · Node ${machine.node} · ` +
-      `load average before the first measurement ${machine.loadBefore.toFixed(2)}`,
-    "",
-    ...(machine.loadBefore > machine.processors / 4
-      ? [
-          "The machine was not idle when the measurement began, so times are longer and scatter more than they would.",
-          "",
-        ]
-      : []),
+    ...renderHead(results),
     "Each figure is the median of the repetitions, with the smallest and the largest in parentheses.",
     "",
     ...(demo ? ["## Demo", "", "`coord launch` with the built-in model and data.", "", ...training(demo.cases)] : []),
@@ -38,7 +28,6 @@ export function renderResults(results: Results): string {
         ]
       : []),
     ...(allReduce ? renderAllReduce(allReduce) : []),
-    ...(plan ? [renderPlanResults(plan)] : []),
     "## How to repeat",
     "",
     "`npm run bench` runs all of it and prints this page; `npm run bench -- demo` (or `0.1b`, `allreduce`) a part of it,",
@@ -47,6 +36,22 @@ export function renderResults(results: Results): string {
     "skipped.",
     "",
   ].join("\n");
+}
+
+/** When and on what it was measured. */
+export function renderHead({ date, machine }: Pick<Results, "date" | "machine">): string[] {
+  return [
+    `${date.slice(0, 10)} · ${machine.processor}, ${machine.processors} processors, ` +
+      `${formatNumber(machine.memoryBytes / 1024 ** 3)} GiB memory · ${machine.system} · Node ${machine.node} · ` +
+      `load average before the first measurement ${machine.loadBefore.toFixed(2)}`,
+    "",
+    ...(machine.loadBefore > machine.processors / 4
+      ? [
+          "The machine was not idle when the measurement began, so times are longer and scatter more than they would.",
+          "",
+        ]
+      : []),
+  ];
 }
 
 function training(cases: readonly TrainingResult[]): string[] {

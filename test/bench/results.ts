@@ -1,6 +1,5 @@
 import type { AllReduceResult } from "./allReduce/allReduceBench.ts";
 import type { Machine } from "./machine.ts";
-import type { PlanResult } from "./planBench.ts";
 import type { TrainingResult } from "./trainingBench.ts";
 
 /** Everything that one call of the benches has measured. */
@@ -17,5 +16,4 @@ export interface Results {
     readonly cases: readonly TrainingResult[];
   };
   readonly allReduce?: AllReduceResult;
-  readonly plan?: readonly PlanResult[];
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { estimateSamples } from "../../../../coordinator/plan/dataFacts.ts";
+import { estimateSamples, paddingFactor, spreadLengths } from "../../../../coordinator/plan/dataFacts.ts";
 import { measureSpeed } from "../../../../coordinator/plan/measureSpeed.ts";
 import { Reservoir } from "../../../../coordinator/plan/reservoir.ts";
 import { randomKey } from "../../../../shared/rng.ts";
@@ -21,6 +21,35 @@ describe("estimateSamples", () => {
 
   it("knows of no samples in a data set without rows", () => {
     expect(estimateSamples({ rows: 0, lengths: [], dropped: 0 })).toMatchObject({ samples: 0, tokensPerSample: 0 });
+  });
+});
+
+describe("paddingFactor", () => {
+  it("is 1 for one sample at a time, and for samples of one length", () => {
+    expect(paddingFactor([10, 20, 60], 1)).toBeCloseTo(1, 12);
+    expect(paddingFactor([7, 7, 7], 8)).toBeCloseTo(1, 12);
+  });
+
+  it("is the expected longest of a batch over the mean length", () => {
+    // Of two draws from 10 and 30, three of four pairs hold a 30.
+    expect(paddingFactor([10, 30], 2)).toBeCloseTo((0.25 * 10 + 0.75 * 30) / 20, 12);
+  });
+
+  it("comes close to the longest sample in a large batch", () => {
+    expect(paddingFactor([10, 20, 60], 64)).toBeCloseTo(2, 6);
+  });
+
+  it("hardly changes when a large data set is represented by some of its lengths", () => {
+    const lengths = Array.from({ length: 50_000 }, (_, index) => 20 + ((index * 7919) % 997));
+    const spread = spreadLengths(lengths);
+    expect(spread).toHaveLength(1000);
+    expect(
+      paddingFactor(spread, 8) /
+        paddingFactor(
+          lengths.sort((a, b) => a - b),
+          8,
+        ),
+    ).toBeCloseTo(1, 2);
   });
 });
 
