@@ -115,7 +115,7 @@ async function serve(
   const endTrackers = await followTrackers(run, events);
   const page = await openRunPage(directory, config, coordinator.monitor, events, tls);
   const outcome = await coordinator.run();
-  endTrackers();
+  await endTrackers(outcome.state);
   if (outcome.errorCode === "RUN_IN_USE") {
     // The files are the other coordinator's.
     await page.close(closeGraceMs);

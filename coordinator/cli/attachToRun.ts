@@ -1,9 +1,12 @@
 import { join } from "node:path";
+import { z } from "zod";
+import { isS3 } from "../../shared/checkpoint/location.ts";
 import { assertNever, CoordError } from "../../shared/errors.ts";
+import { readJsonFile } from "../../shared/process/atomicFile.ts";
 import type { Endpoint } from "../../shared/rpc/client.ts";
 import { coordHome } from "../../shared/runPaths.ts";
 import { type FollowEnd, followRun } from "../observe/followRun.ts";
-import { renderSummary } from "../observe/renderSummary.ts";
+import { renderSummary, type SummaryOptions } from "../observe/renderSummary.ts";
 import { createLiveView, createPlainView } from "../observe/runView.ts";
 import { wantsColor } from "../observe/style.ts";
 import type { ViewModel } from "../observe/viewModel.ts";
@@ -88,7 +91,9 @@ async function summarize(
           // The reason of the last state that was seen may be older than the end.
           reason: result.message,
         };
+  const goodput = await readGoodput(model.output);
   const lines = renderSummary(model, {
+    ...(goodput && { goodput }),
     color,
     logs: directory.paths.logs,
     sinceMs: options.showFromMs,
@@ -97,4 +102,19 @@ async function summarize(
   stdout.write(`${lines.join("\n")}\n`);
   const exitCode = result?.exitCode ?? model.exitCode;
   return model.state === "stopped" ? (end.exitCode ?? exitCode) : exitCode;
+}
+
+const trainResultsSchema = z.object({
+  goodput: z.number(),
+  lost_to_restarts_seconds: z.number(),
+  lost_to_repeated_steps_seconds: z.number(),
+});
+
+/** Undefined where the run has left no results on this disk. */
+async function readGoodput(output: string): Promise<SummaryOptions["goodput"]> {
+  if (output === "" || isS3(output)) return undefined;
+  const results = await readJsonFile(join(output, "train_results.json"), trainResultsSchema).catch(() => undefined);
+  if (results === undefined) return undefined;
+  const { goodput, lost_to_repeated_steps_seconds, lost_to_restarts_seconds } = results;
+  return { share: goodput, restartSeconds: lost_to_restarts_seconds, repeatedSeconds: lost_to_repeated_steps_seconds };
 }

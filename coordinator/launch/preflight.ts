@@ -3,6 +3,7 @@ import { isS3 } from "../../shared/checkpoint/location.ts";
 import { contradictions } from "../../shared/config/problems.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { mlflowServer } from "../observe/mlflow/mlflowClient.ts";
 import { checkData } from "./checkData.ts";
 import { checkModel } from "./checkModel.ts";
 
@@ -17,6 +18,7 @@ export async function preflight(
   const [contradiction] = contradictions(config);
   if (contradiction !== undefined) throw new CoordError("CONFIG_INVALID", contradiction);
   await checkCertificates(config);
+  if (config.reportTo.includes("mlflow")) mlflowServer(process.env);
   if (config.evalData !== undefined && config.evalSplit > 0) {
     throw new CoordError("CONFIG_INVALID", "Give either --eval-data or --eval-split, not both.");
   }

@@ -10,6 +10,8 @@ export interface FollowLogsOptions {
   readonly directory: string;
   /** Only this rank's lines; undefined for all. */
   readonly rank?: number;
+  /** Only lines from this wall-clock time on, in milliseconds. */
+  readonly sinceMs?: number;
   /** Asked between two looks: goes on while it answers true. */
   readonly isGoingOn: () => Promise<boolean>;
   readonly signal: AbortSignal;
@@ -20,7 +22,7 @@ const pollMs = 300;
 
 /** Yields what the files of a run hold, then what they grow by, until the run has ended; each batch in order of time. */
 export async function* followLogs(options: FollowLogsOptions): AsyncGenerator<LogLine[]> {
-  const { directory, rank, isGoingOn, signal, clock = systemClock } = options;
+  const { directory, rank, isGoingOn, signal, sinceMs = Number.NEGATIVE_INFINITY, clock = systemClock } = options;
   const tails = new Map<string, LogTail>();
   for (let goesOn = true; goesOn && !signal.aborted; ) {
     // Asked before looking, so that the last look comes after the end.
@@ -30,7 +32,9 @@ export async function* followLogs(options: FollowLogsOptions): AsyncGenerator<Lo
       if (wanted && !tails.has(path)) tails.set(path, new LogTail(join(directory, path), source));
     }
     const batch: LogLine[] = [];
-    for (const tail of tails.values()) batch.push(...(await tail.read(!goesOn)));
+    for (const tail of tails.values()) {
+      for (const line of await tail.read(!goesOn)) if (line.timeMs >= sinceMs) batch.push(line);
+    }
     // Stable: lines of one file that share a time keep their order.
     if (batch.length > 0) yield batch.sort((a, b) => a.timeMs - b.timeMs);
     if (goesOn) await clock.sleep(pollMs, signal).catch(() => undefined);

@@ -1,36 +1,79 @@
 import { dirname, join } from "node:path";
+import { z } from "zod";
 import { isS3 } from "../../shared/checkpoint/location.ts";
+import { systemClock } from "../../shared/clock.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { toCoordError } from "../../shared/errors.ts";
+import { readJsonFile, writeFileAtomic } from "../../shared/process/atomicFile.ts";
 import type { EventLog } from "./eventLog.ts";
 import { readEvents } from "./followEvents.ts";
+import { MlflowClient, mlflowServer } from "./mlflow/mlflowClient.ts";
+import { MlflowTracker } from "./mlflow/mlflowTracker.ts";
 import { runHistory } from "./results/runHistory.ts";
 import { TensorBoardWriter } from "./tensorboard/tensorBoardWriter.ts";
+import type { Tracker, TrackerEnd } from "./tracker.ts";
+
+interface TrackedRun {
+  readonly runId: string;
+  readonly eventsPath: string;
+  readonly config: RunConfig;
+}
 
 /**
  * Hands the events from now on to the trackers of --report-to, until the returned function is called. A tracker that
  * fails is given up with a warning: training goes on.
  */
-export async function followTrackers(
-  run: { readonly runId: string; readonly eventsPath: string; readonly config: RunConfig },
-  events: EventLog,
-): Promise<() => void> {
-  const { loggingSteps, output, reportTo } = run.config;
-  if (!reportTo.includes("tensorboard")) return () => {};
-  const { evaluations } = runHistory(await readEvents(run.eventsPath));
-  // Event files grow line by line, which objects cannot: with s3:// they are in the run's own directory.
-  const directory = isS3(output) ? join(dirname(run.eventsPath), "tensorboard") : join(output, "runs", run.runId);
-  const writer = new TensorBoardWriter({ directory, loggingSteps, evaluated: evaluations.map(({ step }) => step) });
-  const unfollow = events.follow(0, (event) => {
+export async function followTrackers(run: TrackedRun, events: EventLog): Promise<(end: TrackerEnd) => Promise<void>> {
+  const closers: ((end: TrackerEnd) => Promise<void>)[] = [];
+  for (const name of run.config.reportTo) {
+    const giveUp = (thrown: unknown) =>
+      void events.add("warning", `${names[name]} gets no more figures: ${toCoordError(thrown).message}`);
     try {
-      writer.add(event);
+      const tracker = await open[name](run, events);
+      const unfollow = events.follow(0, (event) => {
+        try {
+          tracker.add(event);
+        } catch (thrown) {
+          unfollow();
+          giveUp(thrown);
+        }
+      });
+      closers.push(async (end) => {
+        unfollow();
+        await tracker.close(end);
+      });
     } catch (thrown) {
-      unfollow();
-      events.add("warning", `TensorBoard gets no more figures: ${toCoordError(thrown).message}`);
+      giveUp(thrown);
     }
-  });
-  return () => {
-    unfollow();
-    writer.close();
-  };
+  }
+  return async (end) => void (await Promise.all(closers.map((close) => close(end))));
 }
+
+type TrackerName = RunConfig["reportTo"][number];
+
+const names: Readonly<Record<TrackerName, string>> = { tensorboard: "TensorBoard", mlflow: "MLflow" };
+
+const open: Readonly<Record<TrackerName, (run: TrackedRun, events: EventLog) => Promise<Tracker>>> = {
+  async tensorboard({ config, eventsPath, runId }) {
+    const { loggingSteps, output } = config;
+    const { evaluations } = runHistory(await readEvents(eventsPath));
+    // Event files grow line by line, which objects cannot: with s3:// they are in the run's own directory.
+    const directory = isS3(output) ? join(dirname(eventsPath), "tensorboard") : join(output, "runs", runId);
+    return new TensorBoardWriter({ directory, loggingSteps, evaluated: evaluations.map(({ step }) => step) });
+  },
+  async mlflow({ config, eventsPath, runId }, events) {
+    const path = join(dirname(eventsPath), "mlflow.json");
+    const known = await readJsonFile(path, z.object({ runId: z.string() })).catch(() => undefined);
+    return new MlflowTracker({
+      client: new MlflowClient(mlflowServer(process.env)),
+      experiment: process.env["MLFLOW_EXPERIMENT_NAME"] || "coord",
+      runName: runId,
+      params: config,
+      loggingSteps: config.loggingSteps,
+      clock: systemClock,
+      mlflowRunId: known?.runId,
+      keep: (mlflowRunId) => writeFileAtomic(path, `${JSON.stringify({ runId: mlflowRunId })}\n`, { mode: 0o600 }),
+      onWarning: (message) => events.add("warning", message),
+    });
+  },
+};

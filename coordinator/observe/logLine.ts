@@ -1,4 +1,5 @@
 import { formatTime } from "./format.ts";
+import type { Style } from "./style.ts";
 
 /** One line of a log file, ready to be put in order with those of other files. */
 export interface LogLine {
@@ -7,6 +8,8 @@ export interface LogLine {
   /** Wall-clock time; lines without one take that of the line before them, the first ones 0. */
   readonly timeMs: number;
   readonly text: string;
+  /** True for an error of our logger's, and for the words that begin one elsewhere; absent for other lines. */
+  readonly isError?: true;
 }
 
 const levelNames: Readonly<Record<number, string>> = {
@@ -17,13 +20,21 @@ const levelNames: Readonly<Record<number, string>> = {
   60: "fatal",
 };
 
+const errorLevel = 50;
+/** How Node, Python, the C++ runtime and the kernel's loader begin to say that something is broken. */
+const errorBeginnings =
+  /^(Uncaught |Traceback |FATAL|terminate called|Segmentation fault|\w*(Error|Exception)(: | \[)|error while loading)/;
+
 /** Reads a line: a JSON line of our logger gives its time and message, any other stays as it is. */
 export function parseLogLine(source: string, text: string, previousMs: number): LogLine {
   const record = text.startsWith("{") ? parseRecord(text) : undefined;
-  if (record === undefined) return { source, timeMs: previousMs, text };
+  if (record === undefined) {
+    return { source, timeMs: previousMs, text, ...(errorBeginnings.test(text) && { isError: true }) };
+  }
   const { timeMs, level, message } = record;
   const levelName = levelNames[level];
-  return { source, timeMs, text: `${formatTime(timeMs)} ${levelName === undefined ? "" : `${levelName}: `}${message}` };
+  const shown = `${formatTime(timeMs)} ${levelName === undefined ? "" : `${levelName}: `}${message}`;
+  return { source, timeMs, text: shown, ...(level >= errorLevel && { isError: true }) };
 }
 
 function parseRecord(text: string): { timeMs: number; level: number; message: string } | undefined {
@@ -52,4 +63,14 @@ function errorMessage(err: unknown): string {
 /** "[rank 3] …" */
 export function renderLogLine({ source, text }: LogLine): string {
   return `[${source}] ${text}`;
+}
+
+/** Renders lines one after the other; the first error among them stands out, and what follows from it does not. */
+export function logRenderer(style: Pick<Style, "bold" | "red">): (line: LogLine) => string {
+  let seen = false;
+  return (line) => {
+    if (seen || !line.isError) return renderLogLine(line);
+    seen = true;
+    return style.bold(style.red(renderLogLine(line)));
+  };
 }

@@ -55,9 +55,14 @@ export interface ViewModel {
   readonly metricsAtMs?: number;
   readonly firstEvaluation?: LossAt;
   readonly lastEvaluation?: LossAt;
+  /** The lowest of those seen. */
+  readonly bestEvaluation?: LossAt;
   /** Progress of preparing the data set; `total` is 0 while not known. */
   readonly data?: { readonly message: string; readonly done: number; readonly total: number };
-  readonly failure?: { readonly message: string } & Pick<EventData, "worker" | "lastLines" | "log">;
+  readonly failure?: { readonly message: string; readonly timeMs: number } & Pick<
+    EventData,
+    "worker" | "lastLines" | "log"
+  >;
   /** Wall-clock times of the first and newest event. */
   readonly startedAtMs?: number;
   readonly newestAtMs?: number;
@@ -155,7 +160,9 @@ function takeEvent(before: ViewModel, event: Event, status: RunStatus | undefine
     case "evaluation": {
       if (data.loss === undefined) return model;
       const evaluation = { step: data.step ?? model.step, loss: data.loss };
-      return { ...model, firstEvaluation: model.firstEvaluation ?? evaluation, lastEvaluation: evaluation };
+      const { bestEvaluation: best = evaluation, firstEvaluation = evaluation } = model;
+      const bestEvaluation = evaluation.loss < best.loss ? evaluation : best;
+      return { ...model, firstEvaluation, lastEvaluation: evaluation, bestEvaluation };
     }
     case "checkpoint":
       return { ...model, checkpointsSeen: model.checkpointsSeen + 1, checkpoint: data.path ?? model.checkpoint };
@@ -167,6 +174,7 @@ function takeEvent(before: ViewModel, event: Event, status: RunStatus | undefine
       // The first error is the root cause; what follows are its consequences.
       const cause = {
         message: event.message,
+        timeMs,
         ...(worker === undefined ? {} : { worker }),
         ...(lastLines === undefined ? {} : { lastLines }),
         ...(log === undefined ? {} : { log }),

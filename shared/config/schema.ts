@@ -374,10 +374,10 @@ export const runConfigSchema = z.strictObject({
   evalSteps: count.default(0).describe("Steps between held-out losses; 0 for start and end only."),
   loggingSteps: positiveInt.default(1).describe("Steps between log lines."),
   reportTo: z
-    .array(z.enum(["tensorboard"]))
+    .array(z.enum(["tensorboard", "mlflow"]))
     .default([])
     .describe(
-      "Trackers that get the figures: tensorboard (event files in OUTPUT/runs; with s3:// in the run's own directory).",
+      "Trackers that get the figures: tensorboard (event files in OUTPUT/runs; with s3:// in the run's own directory), mlflow (the server that MLFLOW_TRACKING_URI names).",
     ),
 });
 

@@ -44,6 +44,16 @@ describe("a run that is stopped and resumed", () => {
     const svg = await readFile(home.path("out", "loss_curve.svg"), "utf8");
     expect(svg).toContain(`Loss of run ${runId}`);
     expect(svg).toContain("held out");
+    expect((await readFile(home.path("out", "loss_curve.png"))).subarray(1, 4).toString()).toBe("PNG");
+    const experiment = JSON.parse(await readFile(home.path("out", "experiment_results.json"), "utf8")) as {
+      run: string;
+      settings: { maxSteps: number };
+      results: object;
+      best_eval_loss: { loss: number };
+    };
+    expect(experiment).toMatchObject({ run: runId, settings: { maxSteps } });
+    expect(experiment.results).toEqual(all);
+    expect(experiment.best_eval_loss.loss).toBeLessThanOrEqual(all["eval_loss"]!);
 
     expect(await readdir(home.path("out", "runs", runId))).toHaveLength(2);
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { RunDirectory } from "../../coordinator/runs/runDirectory.ts";
@@ -126,6 +127,48 @@ describe("killStale", () => {
     expect(formatStaleReport(report, { columns: 200 })).toContain("Ended 3 processes of 1 run");
 
     expect((await killStale({ ...options, dryRun: false })).processes).toEqual([]);
+  });
+
+  it("frees the port and the GPU memory of an orphan, and leaves a stranger on the same GPU alone", async () => {
+    const home = temporaryDirectory();
+    const program = installPrograms(join(home, "dist"));
+    const listen =
+      'require("net").createServer().listen(0, "127.0.0.1", function () { process.stdout.write(String(this.address().port)) });';
+    writeFileSync(program("worker/main.js"), listen);
+    const run = await RunDirectory.create(home, { config, output: join(home, "out") });
+    const { COORD_RUN_ID: _run, COORD_HOME: _home, ...inherited } = process.env;
+    const env = { ...inherited, COORD_RUN_ID: run.runId, COORD_HOME: home, RANK: "0", CUDA_VISIBLE_DEVICES: "1" };
+    const child = spawn(process.execPath, [program("worker/main.js")], { env, stdio: ["ignore", "pipe", "inherit"] });
+    children.add(child);
+    const [text] = (await once(child.stdout!, "data")) as [Buffer];
+    const port = Number(text.toString());
+    const stranger = await start(["-e", 'process.stdout.write("up"); setInterval(() => {}, 1000)'], {});
+    const coordinator = await start([program("coordinator/main.js")], { COORD_RUN_ID: run.runId, COORD_HOME: home });
+    await run.writeCoordinator({ address: "127.0.0.1:1", process: coordinator.identity });
+    await end(coordinator);
+
+    // Says what nvidia-smi says of compute processes, on two GPUs.
+    const bin = join(home, "bin");
+    mkdirSync(bin);
+    const lines = `${child.pid}, 6000\n${child.pid}, 144\n${stranger.identity.pid}, 800\n4000000, [N/A]`;
+    writeFileSync(join(bin, "nvidia-smi"), `#!/bin/sh\ncat <<'END'\n${lines}\nEND\n`, { mode: 0o755 });
+    const path = process.env["PATH"];
+    process.env["PATH"] = `${bin}:${path}`;
+    try {
+      const report = await killStale({ home, allRuns: false, graceMs: 2000, dryRun: false });
+      expect(report.processes).toMatchObject([{ pid: child.pid, ports: [port], gpu: "1", outcome: "terminated" }]);
+      expect(report.freedGpuBytes).toBe(6144 * 2 ** 20);
+      const shown = formatStaleReport(report, { columns: 200 });
+      expect(shown).toContain(
+        `freed ${/[\d.]+ [KM]iB/.exec(shown)![0]} of memory, 6.0 GiB of GPU memory, port ${port}.`,
+      );
+    } finally {
+      process.env["PATH"] = path;
+    }
+    expect(isAlive(stranger.identity)).toBe(true);
+    const again = createServer().listen(port, "127.0.0.1");
+    await once(again, "listening");
+    again.close();
   });
 
   it("ends live runs of this home too when all are asked for, and nothing else", async () => {

@@ -8,6 +8,11 @@ const floatBytes = 4;
 const heldVectors = 6;
 /** A gradient being computed, one being uploaded, and the sum of all that comes back. */
 const exchangedVectors = 3;
+/**
+ * What a worker process has beside its engine once it has taken some steps: gRPC and its buffers, samples, and what V8's heap
+ * grows to before it collects. Measured 45 to 110 MiB with Node 20 (test/bench/operations/plan.md).
+ */
+const processBytes = 90 * 2 ** 20;
 
 /** More samples than this never make a micro-batch. */
 const maxBatch = 4096;
@@ -22,8 +27,8 @@ export function workerMemory(model: Model, execution: Execution, batch: number, 
     trainable: trainable + exchangedVectors * vector,
     optimizer: heldVectors * vector,
     activations,
-    workspace,
-    total: total + (exchangedVectors + heldVectors) * vector,
+    workspace: workspace + processBytes,
+    total: total + processBytes + (exchangedVectors + heldVectors) * vector,
   };
 }
 

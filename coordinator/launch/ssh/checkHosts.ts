@@ -9,7 +9,7 @@ import { packageVersion } from "../../../shared/process/packageVersion.ts";
 import { renderTable } from "../../observe/renderStatus.ts";
 import { parsePortRange } from "../../ports/portRange.ts";
 import { describeSshEnd } from "./describeSshEnd.ts";
-import { type HostProblem, judgeHost } from "./judgeHosts.ts";
+import { type HostAnswer, type HostProblem, judgeHost } from "./judgeHosts.ts";
 import { remoteCommand } from "./remoteCommand.ts";
 import { runOnHost } from "./sshSession.ts";
 
@@ -25,6 +25,34 @@ export async function checkHosts(
   signal: AbortSignal,
   onLine: (line: string) => void = () => {},
 ): Promise<void> {
+  const found = await askHosts(config, signal);
+  const rows = found.flatMap(({ host, problems }) =>
+    problems.map(({ fatal, problem }) => ({ fatal, cells: [formatHost(host), problem] })),
+  );
+  for (const { cells } of rows.filter(({ fatal }) => !fatal)) onLine(`Host ${cells.join(": ")}.`);
+  const fatal = rows.filter((row) => row.fatal);
+  if (fatal.length === 0) return;
+  const table = renderTable(
+    ["host", "problem"],
+    fatal.map(({ cells }) => cells),
+  ); // prettier-ignore
+  const count = new Set(fatal.map(({ cells }) => cells[0])).size;
+  throw new CoordError(
+    "PREFLIGHT_REFUSED",
+    `${count} of ${found.length} hosts cannot take part:\n${table.join("\n")}\nNothing was started.`,
+  );
+}
+
+/** What a host has answered, and what is wrong with it. */
+export interface AskedHost {
+  readonly host: HostEntry;
+  /** Absent where it gave no answer that could be read. */
+  readonly answer?: HostAnswer;
+  readonly problems: readonly HostProblem[];
+}
+
+/** Asks all hosts at once; each is in the result, whatever came of it. */
+export async function askHosts(config: RunConfig, signal: AbortSignal): Promise<AskedHost[]> {
   const modelFiles = await describeModel(config.model!);
   const greeting = randomBytes(12).toString("hex");
   const listener = await openListener(config, greeting);
@@ -33,27 +61,12 @@ export async function checkHosts(
   const abort = () => limit.abort();
   signal.addEventListener("abort", abort, { once: true });
   try {
-    const hosts = hostsOf(config);
     const callback = listener && `${hostForUrl(config.advertise ?? config.listen)}:${listener.port}`;
     const found = await Promise.all(
-      hosts.map((host) => checkHost(host, { config, modelFiles, greeting, callback, signal: limit.signal })),
+      hostsOf(config).map((host) => askHost(host, { config, modelFiles, greeting, callback, signal: limit.signal })),
     );
     signal.throwIfAborted();
-    const rows = hosts.flatMap((host, index) =>
-      found[index]!.map(({ fatal, problem }) => ({ fatal, cells: [formatHost(host), problem] })),
-    );
-    for (const { cells } of rows.filter(({ fatal }) => !fatal)) onLine(`Host ${cells.join(": ")}.`);
-    const fatal = rows.filter((row) => row.fatal);
-    if (fatal.length === 0) return;
-    const table = renderTable(
-      ["host", "problem"],
-      fatal.map(({ cells }) => cells),
-    ); // prettier-ignore
-    const count = new Set(fatal.map(({ cells }) => cells[0])).size;
-    throw new CoordError(
-      "PREFLIGHT_REFUSED",
-      `${count} of ${hosts.length} hosts cannot take part:\n${table.join("\n")}\nNothing was started.`,
-    );
+    return found;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", abort);
@@ -61,7 +74,7 @@ export async function checkHosts(
   }
 }
 
-async function checkHost(
+async function askHost(
   host: HostEntry,
   options: {
     readonly config: RunConfig;
@@ -70,28 +83,28 @@ async function checkHost(
     readonly callback: string | undefined;
     readonly signal: AbortSignal;
   },
-): Promise<HostProblem[]> {
+): Promise<AskedHost> {
   const { callback, config, greeting, modelFiles, signal } = options;
   const input = JSON.stringify({ model: config.model!, greeting, ...(callback === undefined ? {} : { callback }) });
   const words = [...remoteCommand(config), "agent", "--check"];
   const askedMs = Date.now();
   const end = await runOnHost(host, words, config, { input, signal });
   const answeredMs = Date.now();
-  if (signal.aborted) return [{ fatal: true, problem: `no answer within ${timeoutMs / 1000} s` }];
+  const silent = (problem: string): AskedHost => ({ host, problems: [{ fatal: true, problem }] });
+  if (signal.aborted) return silent(`no answer within ${timeoutMs / 1000} s`);
   const facts = parseFacts(end.stdout);
-  if (facts === undefined) return [{ fatal: true, problem: describeSshEnd(host, end, false).replace(/\.$/, "") }];
-  return judgeHost(
-    { facts, askedMs, answeredMs },
-    {
-      version: packageVersion(),
-      node: process.version,
-      gpus: host.gpus ?? config.gpus,
-      model: config.model!,
-      modelFiles,
-      threadsPerWorker: config.threadsPerWorker,
-      device: config.device,
-    },
-  );
+  if (facts === undefined) return silent(describeSshEnd(host, end, false).replace(/\.$/, ""));
+  const answer = { facts, askedMs, answeredMs };
+  const problems = judgeHost(answer, {
+    version: packageVersion(),
+    node: process.version,
+    gpus: host.gpus ?? config.gpus,
+    model: config.model!,
+    modelFiles,
+    threadsPerWorker: config.threadsPerWorker,
+    device: config.device,
+  });
+  return { host, answer, problems };
 }
 
 /** The facts in the last line: a login shell may greet first. */

@@ -1,4 +1,5 @@
 import { axisTicks, type Range } from "./axisTicks.ts";
+import type { Picture, Shape, TextShape } from "./chart/shapes.ts";
 import type { LossPoint, RunHistory } from "./runHistory.ts";
 
 const width = 900;
@@ -11,8 +12,11 @@ const maxPoints = 1500;
 /** Smoothed values remember about this share of the run, at most and at least so many steps. */
 const memory = { share: 1 / 30, least: 2, most: 100 } as const;
 
-/** loss_curve.svg: training and held-out loss over steps, with the places where workers were replaced. */
-export function lossCurve(history: Pick<RunHistory, "training" | "evaluations" | "restarts">, title: string): string {
+/** Training and held-out loss over steps, with the places where workers were replaced. */
+export function lossPicture(
+  history: Pick<RunHistory, "training" | "evaluations" | "restarts">,
+  title: string,
+): Picture {
   const training = thin(history.training.filter(isFinitePoint));
   const smooth = thin(smoothed(history.training.filter(isFinitePoint)));
   const evaluations = history.evaluations.filter(isFinitePoint);
@@ -24,52 +28,58 @@ export function lossCurve(history: Pick<RunHistory, "training" | "evaluations" |
   );
   const x = (step: number) => plot.left + share(step, steps) * (width - plot.left - plot.right);
   const y = (loss: number) => height - plot.bottom - share(loss, losses) * (height - plot.top - plot.bottom);
-  const path = (points: readonly LossPoint[]) =>
-    points.map(({ loss, step }) => `${coordinate(x(step))},${coordinate(y(loss))}`).join(" ");
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" font-family="system-ui, sans-serif" font-size="13">`,
-    `<title>${escaped(title)}</title>`,
-    `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
-    text(plot.left, 28, title, { size: 16, weight: 600 }),
+  const curve = (points: readonly LossPoint[], color: string, thickness: number): Shape[] =>
+    points.length < 2
+      ? []
+      : [
+          {
+            kind: "path",
+            points: points.map(({ loss, step }) => ({ x: x(step), y: y(loss) })),
+            color,
+            width: thickness,
+          },
+        ];
+  const shapes: Shape[] = [
+    { ...text(plot.left, 28, title), heading: true },
     ...axes(steps, losses, x, y),
-    ...history.restarts.map((step) => restartMark(x(step))),
-    `<polyline points="${path(training)}" fill="none" stroke="#9ec3e6" stroke-width="1"/>`,
-    `<polyline points="${path(smooth)}" fill="none" stroke="#1f6fb4" stroke-width="2" stroke-linejoin="round"/>`,
-    ...(evaluations.length > 1
-      ? [`<polyline points="${path(evaluations)}" fill="none" stroke="#c8501e" stroke-width="2"/>`]
-      : []),
-    ...evaluations.map(
-      ({ loss, step }) => `<circle cx="${coordinate(x(step))}" cy="${coordinate(y(loss))}" r="3.5" fill="#c8501e"/>`,
-    ),
+    ...history.restarts.map((step): Shape => {
+      const points = [
+        { x: x(step), y: plot.top },
+        { x: x(step), y: height - plot.bottom },
+      ];
+      return { kind: "path", points, color: "#b08900", width: 1, dashed: true };
+    }),
+    ...curve(training, "#9ec3e6", 1),
+    ...curve(smooth, "#1f6fb4", 2),
+    ...curve(evaluations, "#c8501e", 2),
+    ...evaluations.map(({ loss, step }): Shape => {
+      return { kind: "dot", at: { x: x(step), y: y(loss) }, radius: 3.5, color: "#c8501e" };
+    }),
     ...legend(evaluations.length > 0, history.restarts.length > 0),
-    "</svg>",
-    "",
-  ].join("\n");
+  ];
+  return { width, height, title, shapes };
 }
 
-function axes(steps: Range, losses: Range, x: (step: number) => number, y: (loss: number) => number): string[] {
+function axes(steps: Range, losses: Range, x: (step: number) => number, y: (loss: number) => number): Shape[] {
   const bottom = height - plot.bottom;
+  const middle = { x: (plot.left + width - plot.right) / 2, y: (plot.top + bottom) / 2 };
   return [
     ...axisTicks(losses, 6).flatMap(({ label, value }) => [
       line(plot.left, y(value), width - plot.right, y(value), "#e6e8eb"),
-      text(plot.left - 8, y(value) + 4, label, { anchor: "end" }),
+      text(plot.left - 8, y(value) + 4, label, "end"),
     ]),
     ...axisTicks(steps, 8).flatMap(({ label, value }) => [
       line(x(value), bottom, x(value), bottom + 5, "#8a9099"),
-      text(x(value), bottom + 20, label, { anchor: "middle" }),
+      text(x(value), bottom + 20, label, "middle"),
     ]),
     line(plot.left, bottom, width - plot.right, bottom, "#8a9099"),
     line(plot.left, plot.top, plot.left, bottom, "#8a9099"),
-    text((plot.left + width - plot.right) / 2, height - 16, "step", { anchor: "middle" }),
-    `<g transform="translate(20 ${(plot.top + bottom) / 2}) rotate(-90)">${text(0, 0, "loss (nats per token)", { anchor: "middle" })}</g>`,
+    text(middle.x, height - 16, "step", "middle"),
+    { ...text(20, middle.y, "loss (nats per token)", "middle"), upright: true },
   ];
 }
 
-function restartMark(x: number): string {
-  return line(x, plot.top, x, height - plot.bottom, "#b08900", ' stroke-dasharray="4 4"');
-}
-
-function legend(hasEvaluations: boolean, hasRestarts: boolean): string[] {
+function legend(hasEvaluations: boolean, hasRestarts: boolean): Shape[] {
   const entries = [
     { label: "training", color: "#9ec3e6", width: 92 },
     { label: "training, smoothed", color: "#1f6fb4", width: 166 },
@@ -80,7 +90,7 @@ function legend(hasEvaluations: boolean, hasRestarts: boolean): string[] {
   return entries.flatMap((entry) => {
     const start = at;
     at += entry.width;
-    return [line(start, 44, start + 20, 44, entry.color, ' stroke-width="3"'), text(start + 26, 48, entry.label, {})];
+    return [line(start, 44, start + 20, 44, entry.color, 3), text(start + 26, 48, entry.label)];
   });
 }
 
@@ -120,24 +130,14 @@ function share(value: number, { from, to }: Range): number {
   return (value - from) / (to - from);
 }
 
-function line(x1: number, y1: number, x2: number, y2: number, color: string, extra = ""): string {
-  return `<line x1="${coordinate(x1)}" y1="${coordinate(y1)}" x2="${coordinate(x2)}" y2="${coordinate(y2)}" stroke="${color}"${extra}/>`;
+function line(x1: number, y1: number, x2: number, y2: number, color: string, thickness = 1): Shape {
+  const points = [
+    { x: x1, y: y1 },
+    { x: x2, y: y2 },
+  ];
+  return { kind: "path", points, color, width: thickness };
 }
 
-function text(
-  x: number,
-  y: number,
-  content: string,
-  { anchor = "start", size, weight }: { anchor?: "start" | "middle" | "end"; size?: number; weight?: number },
-): string {
-  const font = `${size === undefined ? "" : ` font-size="${size}"`}${weight === undefined ? "" : ` font-weight="${weight}"`}`;
-  return `<text x="${coordinate(x)}" y="${coordinate(y)}" text-anchor="${anchor}" fill="#24292f"${font}>${escaped(content)}</text>`;
-}
-
-function coordinate(value: number): string {
-  return String(Math.round(value * 10) / 10);
-}
-
-function escaped(content: string): string {
-  return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+function text(x: number, y: number, content: string, anchor: TextShape["anchor"] = "start"): TextShape {
+  return { kind: "text", at: { x, y }, text: content, anchor };
 }

@@ -1,7 +1,8 @@
 import type { RunEvent } from "../eventLog.ts";
 import { formatDateTime, formatDuration } from "../format.ts";
 import { parseLogLine } from "../logLine.ts";
-import { lossCurve } from "./lossCurve.ts";
+import { renderSvg } from "./chart/renderSvg.ts";
+import { lossPicture } from "./lossCurve.ts";
 import { runHistory } from "./runHistory.ts";
 import { allResults } from "./trainResults.ts";
 
@@ -31,7 +32,9 @@ export function renderReport(source: ReportSource): string {
     `<h1>${escaped(title)}</h1><p>${escaped(reason)}</p>`,
     `<p>Started ${formatDateTime(createdAtMs)}, trained for ${formatDuration(history.runtimeMs / 1000)}.</p>`,
     rootCause(events),
-    ...(history.training.length === 0 ? ["<p>No step was taken.</p>"] : [lossCurve(history, `Loss of run ${runId}`)]),
+    ...(history.training.length === 0
+      ? ["<p>No step was taken.</p>"]
+      : [renderSvg(lossPicture(history, `Loss of run ${runId}`))]),
     `<h2>Results</h2>${table(results)}`,
     `<h2>Events</h2>${table(events.filter(isShown).map(({ kind, message, timeMs }) => [`${formatDateTime(timeMs)} ${kind}`, message]))}`,
     `<h2>Settings</h2>${table(Object.entries(config).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : String(value)]))}`,

@@ -1,4 +1,4 @@
-import type { RunHistory } from "./runHistory.ts";
+import type { LossPoint, RunHistory } from "./runHistory.ts";
 
 /**
  * train_results.json with the names of HuggingFace's Trainer (transformers/trainer.py, `speed_metrics`), and where the
@@ -36,6 +36,33 @@ export function allResults(history: RunHistory) {
       eval_samples: history.evaluationSize,
     }),
   };
+}
+
+/** experiment_results.json: what was run, with what settings, what came out, and how the losses went on the way. */
+export function experimentResults(
+  history: RunHistory,
+  { config, runId }: { readonly runId: string; readonly config: Readonly<Record<string, unknown>> },
+) {
+  const { evaluations, restarts, training } = history;
+  return {
+    run: runId,
+    settings: config,
+    results: allResults(history),
+    first_train_loss: training[0]?.loss,
+    final_train_loss: training.at(-1)?.loss,
+    best_train_loss: lowest(training),
+    best_eval_loss: lowest(evaluations),
+    eval_losses: evaluations,
+    steps_after_restarts: restarts,
+  };
+}
+
+/** The point with the lowest loss that is a number, the first of equals. */
+export function lowest(points: readonly LossPoint[]): LossPoint | undefined {
+  return points.reduce<LossPoint | undefined>(
+    (best, point) => (Number.isFinite(point.loss) && !(best && best.loss <= point.loss) ? point : best),
+    undefined,
+  );
 }
 
 /** Four decimals, as the Trainer writes them. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { EventSchema, SessionLog_SessionStatus } from "../../../shared/gen/tensorboard/event_pb.ts";
 import type { RunEvent } from "../eventLog.ts";
+import type { Tracker } from "../tracker.ts";
 import { frameRecord } from "./recordFraming.ts";
 import { scalarsOf } from "./scalarsOf.ts";
 
@@ -23,7 +24,7 @@ export interface TensorBoardOptions {
  * return to a checkpoint, readers are told to forget what they have from there on, so that no point is doubled. Throws
  * the system's error where it cannot write.
  */
-export class TensorBoardWriter {
+export class TensorBoardWriter implements Tracker {
   readonly #options: TensorBoardOptions;
   readonly #evaluated: Set<number>;
   #file: number | undefined;
@@ -60,7 +61,7 @@ export class TensorBoardWriter {
     this.#write(timeMs, step, { case: "summary", value: { value } });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
   }

@@ -9,6 +9,7 @@ import { RunDirectory } from "../../../coordinator/runs/runDirectory.ts";
 import { packageRoot } from "../../../shared/process/packageRoot.ts";
 import { writeRandomModel } from "../../support/randomModel.ts";
 import { processorSeconds, residentBytes } from "./processUse.ts";
+import { Watcher } from "./watcher.ts";
 
 const command = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
 const ownProgram = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
@@ -105,9 +106,8 @@ export async function measureManyWorkers(
         await lines.next();
         const results: ManyWorkers[] = [];
         for (const watched of [false, true]) {
-          const watcher = watched
-            ? execa(process.execPath, [ownProgram("watcherProcess"), home, run], { reject: false })
-            : undefined;
+          const watcher = watched ? new Watcher(home, run) : undefined;
+          await watcher?.turn("on");
           await sleep(3000, undefined, { signal });
           await ask();
           const [began, used] = [performance.now(), processorSeconds(pid!)];
@@ -115,8 +115,7 @@ export async function measureManyWorkers(
           const beats = await ask();
           const took = (performance.now() - began) / 1000;
           const { now, peak } = residentBytes(pid!);
-          watcher?.kill("SIGTERM");
-          await watcher;
+          await watcher?.end();
           results.push({
             ...{ workers: nodes * gpus, seconds: took, watched, failed: beats.failed, medianMs: beats.medianMs },
             longestMs: beats.longestMs,

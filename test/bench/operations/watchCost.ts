@@ -2,14 +2,14 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { readEvents } from "../../../coordinator/observe/followEvents.ts";
 import { packageRoot } from "../../../shared/process/packageRoot.ts";
+import { median } from "../statistics.ts";
 import { processorSeconds } from "./processUse.ts";
+import { Watcher } from "./watcher.ts";
 
 const command = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
-const watcher = fileURLToPath(new URL("./watcherProcess.js", import.meta.url));
 
 /** What watching costs a training loop. */
 export interface WatchCost {
@@ -19,16 +19,18 @@ export interface WatchCost {
   readonly steps: number;
   /** Mean milliseconds per step, unwatched. */
   readonly stepMs: number;
-  /** (watched − unwatched) ÷ unwatched: mean over the pairs, and the standard error of that mean. */
+  readonly windowMs: number;
+  /** (watched − unwatched) ÷ unwatched: median over the pairs, and the standard error of that median. */
   readonly cost: number;
   readonly standardError: number;
   /** Processor seconds per second that the coordinator itself took more while it was watched. */
   readonly coordinatorSeconds: number;
+  /** Those that the watching process took. */
+  readonly watcherSeconds: number;
 }
 
-const windowMs = 8000;
 /** A window's beginning belongs to nobody: connections open, the step in work began before. */
-const settleMs = 1000;
+const settleMs = 300;
 
 /**
  * One run with a dashboard; in every other window a process asks for its status each second over a new connection, as
@@ -37,7 +39,7 @@ const settleMs = 1000;
 export async function measureWatchCost(
   name: string,
   args: readonly string[],
-  pairs: number,
+  { pairs, windowMs }: { readonly pairs: number; readonly windowMs: number },
   signal: AbortSignal,
 ): Promise<WatchCost> {
   const directory = await mkdtemp(join(tmpdir(), "coord-bench-watch-"));
@@ -52,22 +54,33 @@ export async function measureWatchCost(
       const eventsPath = join(home, "runs", run, "events.jsonl");
       await until(async () => (await stepsOf(eventsPath)).length >= 5, signal);
       const pid = await coordinatorPid(home, run);
-      const windows: { watched: boolean; fromMs: number; toMs: number; processorSeconds: number }[] = [];
-      for (let pair = 0; pair < pairs; pair++) {
-        for (const watched of pair % 2 === 0 ? [false, true] : [true, false]) {
-          signal.throwIfAborted();
-          const child = watched ? execa(process.execPath, [watcher, home, run], { reject: false }) : undefined;
-          await sleep(settleMs);
-          const [fromMs, used] = [Date.now(), processorSeconds(pid)];
-          await sleep(windowMs);
-          windows.push({ watched, fromMs, toMs: Date.now(), processorSeconds: processorSeconds(pid) - used });
-          child?.kill("SIGTERM");
-          const ended = await child;
-          if (ended && ended.signal !== "SIGTERM" && ended.exitCode !== 0)
-            throw new Error(`The watcher ended: ${ended.stderr}`);
+      const watcher = new Watcher(home, run);
+      const windows: Window[] = [];
+      try {
+        // Everything is loaded and compiled before it counts.
+        for (const state of ["on", "off"] as const) {
+          await watcher.turn(state);
+          await sleep(3000, undefined, { signal });
         }
+        for (let pair = 0; pair < pairs; pair++) {
+          for (const watched of pair % 2 === 0 ? [false, true] : [true, false]) {
+            await watcher.turn(watched ? "on" : "off");
+            await sleep(settleMs, undefined, { signal });
+            const fromMs = Date.now();
+            const used = [pid, watcher.pid].map(processorSeconds);
+            await sleep(windowMs, undefined, { signal });
+            const now = [pid, watcher.pid].map(processorSeconds);
+            const [coordinatorSeconds, watcherSeconds] = now.map((seconds, at) => seconds - used[at]!) as [
+              number,
+              number,
+            ];
+            windows.push({ watched, fromMs, toMs: Date.now(), coordinatorSeconds, watcherSeconds });
+          }
+        }
+      } finally {
+        await watcher.end();
       }
-      return { name, pairs, ...compare(windows, await stepsOf(eventsPath)) };
+      return { name, pairs, windowMs, ...compare(windows, await stepsOf(eventsPath)) };
     } finally {
       await coord("stop", "--now", run).catch(() => {});
       await gone(join(home, "runs", run, "processes"));
@@ -81,7 +94,8 @@ interface Window {
   readonly watched: boolean;
   readonly fromMs: number;
   readonly toMs: number;
-  readonly processorSeconds: number;
+  readonly coordinatorSeconds: number;
+  readonly watcherSeconds: number;
 }
 
 interface Step {
@@ -102,19 +116,22 @@ function compare(windows: readonly Window[], steps: readonly Step[]) {
     const unwatched = windows[at]!.watched ? at + 1 : at;
     costs.push(rate(inside[watched]!) / rate(inside[unwatched]!) - 1);
   }
-  const cost = sum(costs, (value) => value) / costs.length;
-  const variance = sum(costs, (value) => (value - cost) ** 2) / (costs.length - 1);
+  const cost = median(costs);
+  // Robust against windows in which something else was at work; 1.4826 and 1.2533 are those of normal errors.
+  const deviation = 1.4826 * median(costs.map((value) => Math.abs(value - cost)));
   const quiet = inside.flatMap((own, index) => (windows[index]!.watched ? [] : own));
-  const perSecond = (watched: boolean) => {
+  const perSecond = (watched: boolean, pick: (window: Window) => number) => {
     const own = windows.filter((window) => window.watched === watched);
-    return sum(own, ({ processorSeconds: used }) => used) / (sum(own, ({ fromMs, toMs }) => toMs - fromMs) / 1000);
+    return sum(own, pick) / (sum(own, ({ fromMs, toMs }) => toMs - fromMs) / 1000);
   };
+  const coordinator = ({ coordinatorSeconds }: Window) => coordinatorSeconds;
   return {
     steps: sum(inside, (own) => own.length),
-    stepMs: sum(quiet, ({ stepMs }) => stepMs) / quiet.length,
+    stepMs: median(quiet.map(({ stepMs }) => stepMs)),
     cost,
-    standardError: Math.sqrt(variance / costs.length),
-    coordinatorSeconds: perSecond(true) - perSecond(false),
+    standardError: (1.2533 * deviation) / Math.sqrt(costs.length),
+    coordinatorSeconds: perSecond(true, coordinator) - perSecond(false, coordinator),
+    watcherSeconds: perSecond(true, ({ watcherSeconds }) => watcherSeconds),
   };
 }
 

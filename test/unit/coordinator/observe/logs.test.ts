@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { followLogs } from "../../../../coordinator/observe/followLogs.ts";
-import { parseLogLine, renderLogLine } from "../../../../coordinator/observe/logLine.ts";
+import { logRenderer, parseLogLine, renderLogLine } from "../../../../coordinator/observe/logLine.ts";
 import { logSource } from "../../../../coordinator/observe/logSource.ts";
 import { startMs } from "./literals.ts";
 
@@ -34,6 +34,24 @@ describe("parseLogLine", () => {
   });
 });
 
+describe("logRenderer", () => {
+  it("lets the first error stand out, and nothing after it", () => {
+    const render = logRenderer({ bold: (text) => `*${text}*`, red: (text) => `!${text}!` });
+    const error = json(startMs, "it broke", { level: 50 });
+    const lines = ["starting", "TypeError: x is not a function", "    at f (a.js:1:1)", error];
+    expect(lines.map((line) => render(parseLogLine("rank 1", line, 0)))).toEqual([
+      "[rank 1] starting",
+      "*![rank 1] TypeError: x is not a function!*",
+      "[rank 1]     at f (a.js:1:1)",
+      "[rank 1] 21:54:03 error: it broke",
+    ]);
+  });
+
+  it.each(["errors: 0", "no Error here", "loss 0.3", "HTTPError was not seen"])("does not take %j for one", (text) => {
+    expect(parseLogLine("rank 0", text, 0).isError).toBeUndefined();
+  });
+});
+
 describe("followLogs", () => {
   let directory: string;
   beforeEach(async () => {
@@ -44,12 +62,19 @@ describe("followLogs", () => {
 
   const file = (rank: number) => join(directory, "attempt_0", String(rank), "stderr.log");
 
-  async function collect(options: { rank?: number; looks?: (() => Promise<void>)[] } = {}) {
+  it("leaves out what is older than wanted, also lines that have their time from the one before", async () => {
+    const lines = [json(startMs, "old"), "older still", json(startMs + 1000, "new"), "as new"];
+    await writeFile(file(0), `${lines.join("\n")}\n`);
+    expect(await collect({ sinceMs: startMs + 500 })).toEqual(["[rank 0] 21:54:04 new", "[rank 0] as new"]);
+  });
+
+  async function collect(options: { rank?: number; sinceMs?: number; looks?: (() => Promise<void>)[] } = {}) {
     const looks = [...(options.looks ?? [])];
     const lines: string[] = [];
     const batches = followLogs({
       directory,
       ...(options.rank === undefined ? {} : { rank: options.rank }),
+      ...(options.sinceMs === undefined ? {} : { sinceMs: options.sinceMs }),
       signal: new AbortController().signal,
       clock: { monotonicMs: () => 0, wallMs: () => 0, sleep: async () => looks.shift()?.() },
       isGoingOn: async () => looks.length > 0,

@@ -1,7 +1,10 @@
+import { crc32, inflateSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { EventKind, RunEvent } from "../../../../../coordinator/observe/eventLog.ts";
 import { axisTicks } from "../../../../../coordinator/observe/results/axisTicks.ts";
-import { lossCurve } from "../../../../../coordinator/observe/results/lossCurve.ts";
+import { renderPng } from "../../../../../coordinator/observe/results/chart/renderPng.ts";
+import { renderSvg } from "../../../../../coordinator/observe/results/chart/renderSvg.ts";
+import { lossPicture } from "../../../../../coordinator/observe/results/lossCurve.ts";
 import { runHistory } from "../../../../../coordinator/observe/results/runHistory.ts";
 import { allResults, trainResults } from "../../../../../coordinator/observe/results/trainResults.ts";
 
@@ -119,7 +122,8 @@ describe("the results files", () => {
   });
 });
 
-describe("lossCurve", () => {
+describe("the loss curve", () => {
+  const lossCurve = (...given: Parameters<typeof lossPicture>) => renderSvg(lossPicture(...given));
   const training = Array.from({ length: 5000 }, (_, index) => ({ step: index + 1, loss: 4 - index / 2500 }));
   const evaluations = [
     { step: 0, loss: 4.5 },
@@ -133,7 +137,8 @@ describe("lossCurve", () => {
     expect(svg).toContain("<title>Loss of &lt;run&gt;</title>");
     expect(svg.match(/<circle/g)).toHaveLength(2);
     expect(svg.match(/stroke-dasharray/g)).toHaveLength(1);
-    const lines = [...svg.matchAll(/points="([^"]*)"/g)].map(([, text]) => text).join(" ");
+    const curves = /points="([^"]*)" fill="none" stroke="#(?:9ec3e6|1f6fb4|c8501e)" stroke-width="[12]"/g;
+    const lines = [...svg.matchAll(curves)].map(([, text]) => text).join(" ");
     const points = [...lines.matchAll(/([\d.-]+),([\d.-]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as const);
     expect(points.length).toBeLessThan(4000);
     for (const [x, y] of points) {
@@ -150,6 +155,84 @@ describe("lossCurve", () => {
     const one = lossCurve({ training: [{ step: 1, loss: 2 }], evaluations: [], restarts: [] }, "one");
     const none = lossCurve({ training: [{ step: 1, loss: Number.NaN }], evaluations: [], restarts: [] }, "none");
     for (const svg of [one, none]) expect(svg).not.toMatch(/NaN|Infinity|undefined/);
+  });
+});
+
+describe("the loss curve as PNG", () => {
+  /** Reads back what renderPng writes, by the format's own words. */
+  function decode(png: Uint8Array) {
+    const bytes = Buffer.from(png);
+    expect(bytes.subarray(0, 8).toString("latin1")).toBe("\u0089PNG\r\n\u001a\n");
+    const chunks = new Map<string, Buffer>();
+    for (let at = 8; at < bytes.length; ) {
+      const length = bytes.readUInt32BE(at);
+      const body = bytes.subarray(at + 4, at + 8 + length);
+      expect(bytes.readUInt32BE(at + 8 + length)).toBe(crc32(body));
+      chunks.set(body.subarray(0, 4).toString("latin1"), body.subarray(4));
+      at += 12 + length;
+    }
+    const [width, height] = [0, 4].map((at) => chunks.get("IHDR")!.readUInt32BE(at)) as [number, number];
+    const rows = inflateSync(chunks.get("IDAT")!);
+    const stride = 3 * width + 1;
+    expect(rows).toHaveLength(height * stride);
+    const pixels = Buffer.alloc(3 * width * height);
+    for (let row = 0; row < height; row++) {
+      expect(rows[row * stride]).toBe(2);
+      for (let at = 0; at < 3 * width; at++) {
+        const above = row === 0 ? 0 : pixels[(row - 1) * 3 * width + at]!;
+        pixels[row * 3 * width + at] = (rows[row * stride + 1 + at]! + above) & 255;
+      }
+    }
+    return {
+      width,
+      height,
+      at: (x: number, y: number) => [...pixels.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)],
+    };
+  }
+
+  it("has lines, dots and text in their colours where the picture has them", () => {
+    const blue = {
+      kind: "path",
+      color: "#1f6fb4",
+      width: 2,
+      points: [
+        { x: 5, y: 10 },
+        { x: 35, y: 10 },
+      ],
+    } as const;
+    const dot = { kind: "dot", color: "#c8501e", radius: 3, at: { x: 20, y: 20 } } as const;
+    const dashed = {
+      ...blue,
+      color: "#b08900",
+      dashed: true,
+      points: [
+        { x: 38, y: 0 },
+        { x: 38, y: 40 },
+      ],
+    } as const;
+    const letter = { kind: "text", text: "I", at: { x: 2, y: 38 }, anchor: "start" } as const;
+    const picture = { width: 40, height: 40, title: "", shapes: [blue, dot, dashed, letter] };
+    const { at, height, width } = decode(renderPng(picture));
+    expect([width, height]).toEqual([80, 80]);
+    expect(at(40, 20)).toEqual([0x1f, 0x6f, 0xb4]);
+    expect(at(40, 24)).toEqual([255, 255, 255]);
+    expect(at(40, 40)).toEqual([0xc8, 0x50, 0x1e]);
+    expect([at(76, 4), at(76, 12), at(76, 20)].map(([red]) => red)).toEqual([0xb0, 255, 0xb0]);
+    // The stem of the letter: the third of its five columns.
+    expect(at(4 + 4, 70)).toEqual([0x24, 0x29, 0x2f]);
+    expect(at(4, 70)).toEqual([255, 255, 255]);
+  });
+
+  it("draws a whole run in little room", () => {
+    const training = Array.from({ length: 5000 }, (_, index) => ({
+      step: index + 1,
+      loss: 4 - index / 2500 + (index % 7) / 20,
+    }));
+    const png = renderPng(
+      lossPicture({ training, evaluations: [], restarts: [100] }, "Loss of run 20261120-2154-k3f9"),
+    );
+    expect(decode(png)).toMatchObject({ width: 1800, height: 960 });
+    expect(png.length).toBeLessThan(150_000);
   });
 });
 
