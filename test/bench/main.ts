@@ -37,7 +37,8 @@ const interrupted = new AbortController();
 process.on("SIGINT", () => interrupted.abort(new Error("Interrupted.")));
 
 for (const name of paged) if (requested(name)) await measurePage(name, interrupted.signal);
-if (paged.some((name) => requested(name)) && !names.some((name) => requested(name))) process.exit(0);
+const others = [...names, ...onRequest];
+if (paged.some((name) => requested(name)) && !others.some((name) => requested(name))) process.exit(0);
 
 const results = await measure(interrupted.signal);
 const memory = await measureEngineMemory(memoryModelsWanted(), interrupted.signal, progress);
