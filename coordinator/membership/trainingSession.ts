@@ -199,6 +199,8 @@ export class TrainingSession {
 
   /** Lets a worker go. One that is done is held back until the last state is safe: it may be the one to hand it over. */
   async leave(request: LeaveRequest): Promise<void> {
+    // The reply to a goodbye may have been lost.
+    if (request.reason === LeaveReason.FINISHED && this.hasFinished(request.member!.workerId)) return;
     const member = this.requireMember(request.member!);
     if (request.reason !== LeaveReason.FINISHED || !this.#due.finish) {
       const reason = request.reason === LeaveReason.TERMINATED ? "it was asked to end" : "it gave up";

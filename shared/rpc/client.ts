@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { GenService } from "@bufbuild/protobuf/codegenv2";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import {
   type ChannelCredentials,
   Client,
@@ -11,6 +12,7 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { callWithFaults, nextCallFaults, streamWithFaults } from "./callFaults.ts";
 import type { Credentials } from "./credentials.ts";
 import { channelLimits } from "./limits.ts";
 import { type Init, methodDefinition } from "./serviceDefinition.ts";
@@ -86,15 +88,29 @@ export class Connection {
   #caller(method: DescMethod) {
     switch (method.methodKind) {
       case "unary":
-        return (request: Init, options: CallOptions = {}) => this.#unary(method, request, options);
+        return (request: Init, options: CallOptions = {}) => {
+          const faults = nextCallFaults(method);
+          const call = (message: Init) => this.#unary(method, message, options);
+          return faults ? callWithFaults(faults, request, call) : call(request);
+        };
       case "server_streaming":
-        return (request: Init, options: CallOptions = {}) => this.#serverStream(method, request, options);
+        return (request: Init, options: CallOptions = {}) => {
+          const faults = nextCallFaults(method);
+          const call = () => this.#serverStream(method, request, options);
+          return faults ? streamWithFaults(faults, isEndless(method), call) : call();
+        };
       case "bidi_streaming":
-        return (requests: AsyncIterable<Init>, options: CallOptions = {}) =>
-          this.#duplexStream(method, requests, options);
+        return (requests: AsyncIterable<Init>, options: CallOptions = {}) => {
+          const faults = nextCallFaults(method);
+          const call = () => this.#duplexStream(method, requests, options);
+          return faults ? streamWithFaults(faults, isEndless(method), call) : call();
+        };
       default:
-        return (requests: AsyncIterable<Init>, options: CallOptions = {}) =>
-          this.#clientStream(method, requests, options);
+        return (requests: Iterable<Init> | AsyncIterable<Init>, options: CallOptions = {}) => {
+          const faults = nextCallFaults(method);
+          const call = (messages: typeof requests) => this.#clientStream(method, messages, options);
+          return faults ? callWithFaults(faults, requests, call) : call(requests);
+        };
     }
   }
 
@@ -117,7 +133,11 @@ export class Connection {
     );
   }
 
-  #clientStream(method: DescMethod, requests: AsyncIterable<Init>, options: CallOptions): Promise<object> {
+  #clientStream(
+    method: DescMethod,
+    requests: Iterable<Init> | AsyncIterable<Init>,
+    options: CallOptions,
+  ): Promise<object> {
     const definition = methodDefinition(method);
     return this.#settle(options, (callback) => {
       const stream = this.#client.makeClientStreamRequest(
@@ -201,6 +221,11 @@ export class Connection {
   }
 }
 
+/** A stream that lasts as long as its caller: the methods of which repeating is not harmless. */
+function isEndless({ idempotency }: DescMethod): boolean {
+  return idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
+}
+
 function channelCredentials({ identity, tlsCa }: Endpoint): ChannelCredentials {
   if (tlsCa === undefined) return credentials.createInsecure();
   const ca = Buffer.from(tlsCa);
@@ -211,7 +236,7 @@ function channelCredentials({ identity, tlsCa }: Endpoint): ChannelCredentials {
 
 /** Writes requests as fast as they are taken, until they or the call end. */
 async function pump(
-  requests: AsyncIterable<Init>,
+  requests: Iterable<Init> | AsyncIterable<Init>,
   stream: ClientWritableStream<Init> | ClientDuplexStream<Init, object>,
 ): Promise<void> {
   const ended = closed(stream);

@@ -1,11 +1,16 @@
 import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { TrainingState } from "../../shared/checkpoint/trainingState.ts";
 import type { RunConfig } from "../../shared/config/schema.ts";
 import { failpoint } from "../../shared/failpoint.ts";
 import { CheckpointService, type StateHeader } from "../../shared/gen/coord/v1/checkpoint_pb.ts";
 import { CollectiveService } from "../../shared/gen/coord/v1/collective_pb.ts";
 import { DataService, type Split } from "../../shared/gen/coord/v1/data_pb.ts";
-import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
+import {
+  type CommitStepRequestSchema,
+  type CommitStepResponse,
+  MembershipService,
+} from "../../shared/gen/coord/v1/membership_pb.ts";
 import type { WireFormat } from "../../shared/kernels/wireFormat.ts";
 import { Connection, type Endpoint } from "../../shared/rpc/client.ts";
 import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
@@ -15,6 +20,7 @@ import type { Sample } from "../train/collate.ts";
 import { DataPlane } from "./dataPlane.ts";
 import { receive } from "./receive.ts";
 import { Reduction, type Share } from "./reduction.ts";
+import { repeat } from "./repeat.ts";
 import { VectorMemory } from "./vectorMemory.ts";
 
 /** Who calls, in every request. */
@@ -83,9 +89,13 @@ export class CoordinatorClient {
     const service = this.#control.service(DataService);
     const member = this.caller;
     return {
-      locate: (from, places, signal) => service.locateRows({ member, ...from, places: places.map(BigInt) }, { signal }),
+      locate: (from, places, signal) => {
+        const request = { member, ...from, places: places.map(BigInt) };
+        return repeat(() => service.locateRows(request, { signal }), signal);
+      },
       async *fetch(split, samples, signal) {
-        for await (const sent of service.getSamples({ member, split, samples: samples.map(BigInt) }, { signal })) {
+        const request = { member, split, samples: samples.map(BigInt) };
+        for (const sent of await repeat(() => collect(service.getSamples(request, { signal })), signal)) {
           // Copies, because the bytes are views of what arrived, at any offset, and Uint32Array wants a multiple of 4.
           const [ids, labelMask] = [new Uint8Array(sent.inputIds), new Uint8Array(sent.labelMask)];
           yield { inputIds: new Uint32Array(ids.buffer), labelMask };
@@ -110,16 +120,20 @@ export class CoordinatorClient {
 
   /** Reports the held-out loss of one slot; resolves when all slots are in. */
   async evaluateSlot(step: number, slot: number, loss: { sum: number; tokens: number }, epoch: Epoch): Promise<void> {
-    await this.#control.service(CollectiveService).evaluate(
-      {
-        member: this.caller,
-        generation: epoch.generation,
-        step: BigInt(step),
-        slot,
-        loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
-      },
-      { signal: epoch.signal },
-    );
+    const request = {
+      member: this.caller,
+      generation: epoch.generation,
+      step: BigInt(step),
+      slot,
+      loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
+    };
+    const call = () => this.#control.service(CollectiveService).evaluate(request, { signal: epoch.signal });
+    await repeat(call, epoch.signal);
+  }
+
+  /** Votes for a step; resolves with what is due after it when all members have. */
+  commitStep(vote: MessageInitShape<typeof CommitStepRequestSchema>, signal: AbortSignal): Promise<CommitStepResponse> {
+    return repeat(() => this.membership.commitStep(vote, { signal }), signal);
   }
 
   /** Hands a state to the coordinator; it must not change meanwhile. */
@@ -136,14 +150,23 @@ export class CoordinatorClient {
           : { part };
       }
     }
-    await this.#state.service(CheckpointService).putState(messages(), { signal: epoch.signal });
+    const call = () => this.#state.service(CheckpointService).putState(messages(), { signal: epoch.signal });
+    await repeat(call, epoch.signal);
   }
 
   /** Waits for the state at the assignment's step and downloads it. */
   async getState(epoch: Epoch): Promise<TrainingState> {
     const request = { member: this.caller, generation: epoch.generation };
-    const responses = this.#download.service(CheckpointService).getState(request, { signal: epoch.signal });
-    const { assembler } = await receive(responses, (header: StateHeader) => new StateAssembler(header));
-    return assembler.complete();
+    return repeat(async () => {
+      const responses = this.#download.service(CheckpointService).getState(request, { signal: epoch.signal });
+      const { assembler } = await receive(responses, (header: StateHeader) => new StateAssembler(header));
+      return assembler.complete();
+    }, epoch.signal);
   }
+}
+
+async function collect<T>(responses: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const response of responses) all.push(response);
+  return all;
 }

@@ -10,6 +10,7 @@ import { digest64 } from "../../shared/tensors/digest.ts";
 import type { Caller, Epoch } from "./coordinatorClient.ts";
 import { type DataPlane, Declined, type SharedPlan } from "./dataPlane.ts";
 import { receive } from "./receive.ts";
+import { repeat } from "./repeat.ts";
 import { SharedReduction, type StageReport } from "./sharedReduction.ts";
 import type { VectorMemory } from "./vectorMemory.ts";
 
@@ -176,7 +177,8 @@ export class Reduction {
       yield { part: { case: "header" as const, value: header } };
       for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
     }
-    await untilWhole(() => connections.upload.service(CollectiveService).contribute(messages(), share));
+    const call = () => connections.upload.service(CollectiveService).contribute(messages(), share);
+    await untilWhole(call, share.signal);
   }
 
   async #fetch() {
@@ -196,7 +198,7 @@ export class Reduction {
       const gradient = memory.sum(elements);
       if (plane.format === "bfloat16") fromBfloat16(assembler.bytes, gradient);
       return { gradient, loss: { sum, tokens: Number(tokens) } };
-    });
+    }, share.signal);
   }
 
   /** Memory for what is on its way; undefined where that is the vector itself. Not shared with a call that was left. */
@@ -211,11 +213,11 @@ export class Reduction {
   }
 }
 
-/** Repeats a transfer that was damaged on its way. */
-async function untilWhole<T>(transfer: () => Promise<T>): Promise<T> {
+/** Repeats a transfer that was damaged on its way, or whose answer was lost. */
+async function untilWhole<T>(transfer: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await transfer();
+      return await repeat(transfer, signal);
     } catch (thrown) {
       if (!(thrown instanceof CoordError) || thrown.code !== "DAMAGED" || attempt === attempts) throw thrown;
     }

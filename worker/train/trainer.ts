@@ -123,20 +123,18 @@ export class Trainer {
       await handOver;
       lap("updateMs", "hand over the state");
     }
-    const directive = await client.membership.commitStep(
-      {
-        member: client.caller,
-        generation: share.generation,
-        step: BigInt(step),
-        // Without a hash all votes are the same: it was not asked for at this step.
-        parametersDigest: step % config.hashEvery === 0 ? digest64(bytesOfFloat32(next.parameters)) : 0n,
-        learningRate,
-        gradientNorm: skipped ? 0 : norm,
-        skipped,
-        times,
-      },
-      { signal: share.signal },
-    );
+    const vote = {
+      member: client.caller,
+      generation: share.generation,
+      step: BigInt(step),
+      // Without a hash all votes are the same: it was not asked for at this step.
+      parametersDigest: step % config.hashEvery === 0 ? digest64(bytesOfFloat32(next.parameters)) : 0n,
+      learningRate,
+      gradientNorm: skipped ? 0 : norm,
+      skipped,
+      times,
+    };
+    const directive = await client.commitStep(vote, share.signal);
     at("step-committed");
     held.commit();
     await engine.setParameters(next.parameters);
