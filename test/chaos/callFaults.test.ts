@@ -6,9 +6,9 @@ import { killEverything } from "../support/killEverything.ts";
 import { smallRun } from "../support/smallRun.ts";
 
 const steps = 12;
-const seed = process.env["CHAOS_SEED"] ?? String(Math.floor(Math.random() * 1e9));
+const seed = process.env["COORD_CHAOS_SEED"] ?? String(Math.floor(Math.random() * 1e9));
 
-describe(`calls that are sent late or twice and answers that are lost, 30 % of each (CHAOS_SEED=${seed})`, () => {
+describe(`calls that are sent late or twice and answers that are lost, 30 % of each (COORD_CHAOS_SEED=${seed})`, () => {
   let home: CoordHome;
   let flags: string[];
   let undisturbed: { adapter: string; optimizer: string };
