@@ -4,7 +4,7 @@ import { callWithFaults, faultsOf, streamWithFaults } from "../../../../shared/r
 
 const none = { late: false, twice: false, replyLost: false };
 
-async function* count(seen: number[]): AsyncGenerator<object> {
+async function* count(seen: number[]): AsyncGenerator<Record<string, unknown>> {
   for (let index = 0; index < 3; index++) {
     seen.push(index);
     yield { index };
@@ -26,7 +26,7 @@ describe("faults of calls", () => {
 
   it("send the requests of a stream again as they were, and lose an answer only after it was given", async () => {
     const sent: object[][] = [];
-    const call = async (requests: AsyncIterable<object> | Iterable<object>) => {
+    const call = async (requests: AsyncIterable<Record<string, unknown>> | Iterable<Record<string, unknown>>) => {
       const all: object[] = [];
       for await (const request of requests) all.push(request);
       sent.push(all);
