@@ -1,6 +1,6 @@
 // Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [watching] [workers] [engine-memory] [engine-memory-7b]
-// [dataset] [--json] [--write] [--repetitions N]
-import { writeFile } from "node:fs/promises";
+// [engine] [dataset] [--json] [--write] [--repetitions N]
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
@@ -10,13 +10,14 @@ import { renderDataset } from "./dataset/renderDataset.ts";
 import { demoCases } from "./demo.ts";
 import { type MemoryModel, measureEngineMemory } from "./engine/engineMemory.ts";
 import { memoryModels, sevenBillion } from "./engine/memoryModels.ts";
-import { renderMemory } from "./engine/renderMemory.ts";
+import { measureEngineSpeed } from "./engine/speed/engineSpeed.ts";
 import { modelSize, sequenceLength, withGeneratedModel } from "./generatedModel.ts";
 import { describeMachine } from "./machine.ts";
 import { measureWatching, measureWorkers, renderWatching, renderWorkers } from "./operations/operationsBench.ts";
 import { measurePlan, renderPlanResults } from "./planBench.ts";
 import { renderHead, renderResults } from "./renderResults.ts";
 import type { Results } from "./results.ts";
+import { mergePages } from "./sections.ts";
 import { measureTraining } from "./trainingBench.ts";
 
 const names = ["demo", "0.1b", "allreduce"] as const;
@@ -27,8 +28,8 @@ const titles: Readonly<Record<(typeof paged)[number], string>> = {
   watching: "What watching costs a training",
   workers: "What many workers cost a coordinator",
 };
-/** Run when they are named, and not on the page of the others; some take gigabytes, engine-memory-7b 14 of disk. */
-const onRequest = ["engine-memory", "engine-memory-7b", "dataset"] as const;
+/** Run when they are named; some take gigabytes, engine-memory-7b 14 of disk. */
+const onRequest = ["engine-memory", "engine-memory-7b", "engine", "dataset"] as const;
 type Name = (typeof names)[number];
 
 const { repetitions, requested, selected, json, write } = readArguments();
@@ -41,18 +42,19 @@ const others = [...names, ...onRequest];
 if (paged.some((name) => requested(name)) && !others.some((name) => requested(name))) process.exit(0);
 
 const results = await measure(interrupted.signal);
-const memory = await measureEngineMemory(memoryModelsWanted(), interrupted.signal, progress);
 const dataset = requested("dataset") ? await measureDataset(repetitions, interrupted.signal, progress) : undefined;
 const page = renderResults(results);
 const datasetPage = dataset && renderDataset(dataset);
 const benches = join(packageRoot(), "test", "bench");
-if (write && names.some(selected)) await writeFile(join(benches, "RESULTS.md"), page);
+if (write) {
+  const path = join(benches, "RESULTS.md");
+  await writeFile(path, mergePages(await readFile(path, "utf8"), page, names.every(selected)));
+}
 if (write && datasetPage) await writeFile(join(benches, "dataset", "RESULTS.md"), datasetPage);
-const shown = [page, ...(memory.length > 0 ? [renderMemory(memory)] : []), ...(datasetPage ? [datasetPage] : [])].join(
-  "\n",
+const document = { ...results, ...(dataset && { dataset }) };
+process.stdout.write(
+  json ? `${JSON.stringify(document, undefined, 2)}\n` : [page, ...(datasetPage ? [datasetPage] : [])].join("\n"),
 );
-const document = { ...results, ...(memory.length > 0 && { engineMemory: memory }), ...(dataset && { dataset }) };
-process.stdout.write(json ? `${JSON.stringify(document, undefined, 2)}\n` : shown);
 
 function memoryModelsWanted(): MemoryModel[] {
   return [...(requested("engine-memory") ? memoryModels : []), ...(requested("engine-memory-7b") ? sevenBillion : [])];
@@ -100,11 +102,15 @@ async function measure(signal: AbortSignal): Promise<Results> {
     : undefined;
   // A block of rounds is shorter than a run, so there can be more of them.
   const allReduce = selected("allreduce") ? await measureAllReduce(repetitions * 3, signal, progress) : undefined;
+  const engineMemory = await measureEngineMemory(memoryModelsWanted(), signal, progress);
+  const speed = requested("engine") ? { results: await measureEngineSpeed(signal, progress) } : undefined;
   return {
     ...head,
     ...(demo && { demo }),
     ...(generated && { generated }),
     ...(allReduce && { allReduce }),
+    ...(engineMemory.length > 0 && { engineMemory }),
+    ...(speed && { engineSpeed: speed }),
   };
 }
 
@@ -122,9 +128,6 @@ function readArguments() {
   if (unknown !== undefined) usage(`There is no bench ${unknown}; there are ${all.join(", ")}.`);
   const requested = (name: (typeof all)[number]) => positionals.includes(name);
   const selected = (name: Name) => positionals.length === 0 || positionals.includes(name);
-  const elsewhere = (name: string) => name === "dataset" || paged.some((one) => one === name);
-  const some = names.some(selected) || !positionals.every(elsewhere);
-  if (values.write && some && !names.every(selected)) usage("--write needs all benches, so that the page stays whole.");
   const repetitions = Number(values.repetitions);
   if (!Number.isInteger(repetitions) || repetitions < 1) usage("--repetitions must be a whole number from 1.");
   return { repetitions, requested, selected, json: values.json, write: values.write };

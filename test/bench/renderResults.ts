@@ -1,4 +1,6 @@
 import type { AllReduceCase, AllReduceResult } from "./allReduce/allReduceBench.ts";
+import { renderMemory } from "./engine/renderMemory.ts";
+import { renderSpeed } from "./engine/speed/renderSpeed.ts";
 import type { Results } from "./results.ts";
 import { formatNumber, formatSummary } from "./statistics.ts";
 import type { TrainingResult } from "./trainingBench.ts";
@@ -8,7 +10,7 @@ const gigabyte = 1e9;
 
 /** The results as Markdown, which is what the terminal shows too. */
 export function renderResults(results: Results): string {
-  const { demo, generated, allReduce } = results;
+  const { demo, generated, allReduce, engineMemory, engineSpeed } = results;
   return [
     "# Measurements",
     "",
@@ -28,12 +30,15 @@ export function renderResults(results: Results): string {
         ]
       : []),
     ...(allReduce ? renderAllReduce(allReduce) : []),
+    ...(engineSpeed ? [renderSpeed(engineSpeed.results), measuredOn(results)] : []),
+    ...(engineMemory ? [renderMemory(engineMemory), measuredOn(results)] : []),
     "## How to repeat",
     "",
     "`npm run bench` runs all of it and prints this page; `npm run bench -- demo` (or `0.1b`, `allreduce`) a part of it,",
-    "`--json` prints one JSON document instead (`npm run --silent bench -- --json`), `--write` updates this page and",
-    "`--repetitions N` sets the number of runs. gloo needs a Python with torch, named by `COORD_PYTHON`; without one it is",
-    "skipped.",
+    "`engine`, `engine-memory` and `engine-memory-7b` (14 GB of disk) run only when they are named.",
+    "`--json` prints one JSON document instead (`npm run --silent bench -- --json`), `--write` updates this page, of a part of",
+    "it that part, and `--repetitions N` sets the number of runs. gloo needs a Python with torch, named by `COORD_PYTHON`;",
+    "without one it is skipped.",
     "",
   ].join("\n");
 }
@@ -52,6 +57,12 @@ export function renderHead({ date, machine }: Pick<Results, "date" | "machine">)
         ]
       : []),
   ];
+}
+
+/** Under a section that is measured by itself, not always with the rest of the page. */
+function measuredOn({ date, machine }: Results): string {
+  const load = `load average before the first measurement ${machine.loadBefore.toFixed(2)}`;
+  return `Measured ${date.slice(0, 10)} · ${machine.processor}, ${machine.processors} processors · Node ${machine.node} · ${load}.\n`;
 }
 
 function training(cases: readonly TrainingResult[]): string[] {

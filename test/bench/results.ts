@@ -1,4 +1,6 @@
 import type { AllReduceResult } from "./allReduce/allReduceBench.ts";
+import type { MemoryRow } from "./engine/engineMemory.ts";
+import type { SpeedResult } from "./engine/speed/speedCase.ts";
 import type { Machine } from "./machine.ts";
 import type { TrainingResult } from "./trainingBench.ts";
 
@@ -16,4 +18,7 @@ export interface Results {
     readonly cases: readonly TrainingResult[];
   };
   readonly allReduce?: AllReduceResult;
+  readonly engineMemory?: readonly MemoryRow[];
+  /** No results where there is no PyTorch to compare with. */
+  readonly engineSpeed?: { readonly results: readonly SpeedResult[] | undefined };
 }

@@ -12,6 +12,16 @@ const llama = {
   max_position_embeddings: 4096,
   tie_word_embeddings: false,
 };
+/** The 0.41 B model. */
+export const llama04b = {
+  ...llama,
+  hidden_size: 896,
+  intermediate_size: 4864,
+  num_hidden_layers: 24,
+  num_attention_heads: 14,
+  num_key_value_heads: 2,
+};
+
 const whole: Execution = { kind: "whole" };
 const recomputed: Execution = { kind: "layered", storage: "file" };
 const eightBit: Execution = { kind: "layered", storage: "int8" };
@@ -28,14 +38,7 @@ export const memoryModels: readonly MemoryModel[] = [
     name: "Llama 0.41 B",
     vocabularySize,
     dtype: "F32",
-    config: {
-      ...llama,
-      hidden_size: 896,
-      intermediate_size: 4864,
-      num_hidden_layers: 24,
-      num_attention_heads: 14,
-      num_key_value_heads: 2,
-    },
+    config: llama04b,
     cases: [
       of("whole graph, F32", whole, 1, 256),
       of("--gradient-checkpointing, F32", recomputed, 1, 256),
