@@ -19,7 +19,7 @@ const sequence = 8;
 async function check(): Promise<EngineCheck> {
   const start = performance.now();
   const engine = await OnnxEngine.create(buildModel(tinyModel, "the tiny model", { kind: "full" }));
-  await engine.setParameters(engine.initialParameters(0));
+  await engine.setParameters(await engine.initialParameters(0));
   const ids = Int32Array.from({ length: sequence }, (_, position) => position);
   const gradient = new Float32Array(engine.layout.elements);
   const { sum, tokens } = await engine.forwardBackward({ batch: 1, sequence, inputIds: ids, labels: ids }, gradient);

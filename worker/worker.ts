@@ -243,7 +243,7 @@ class Worker {
     const step = Number(assignment.step);
     switch (assignment.stateSource) {
       case StateSource.INITIALIZE:
-        this.#held.replace(initialState(engine.layout, engine.initialParameters(config.seed)));
+        this.#held.replace(initialState(engine.layout, await engine.initialParameters(config.seed)));
         break;
       case StateSource.KEEP:
         this.#held.settle(step);

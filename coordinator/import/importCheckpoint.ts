@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { adapterConfigOf } from "../../shared/checkpoint/adapterConfig.ts";
 import type { ForeignTrainerState } from "../../shared/checkpoint/foreignTrainerState.ts";
-import { loraModules } from "../../shared/checkpoint/loraModules.ts";
+import { loraModules, replacedWeights } from "../../shared/checkpoint/loraModules.ts";
 import { openStore } from "../../shared/checkpoint/openStore.ts";
 import { initialTrainerState, type TrainerState } from "../../shared/checkpoint/trainerState.ts";
 import type { CheckpointContents } from "../../shared/checkpoint/types.ts";
@@ -67,6 +67,7 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
   planMerge(base.tensors, orientModules(modules, base.config), {
     dtype: undefined,
     maxShardBytes: Number.MAX_SAFE_INTEGER,
+    replaced: replacedWeights(tensors, foreign.config),
   });
   const targets = targetModulesOf(
     modules,

@@ -1,3 +1,4 @@
+import type { AdapterExtras } from "../../shared/checkpoint/adapterConfig.ts";
 import type { ForeignTrainerState } from "../../shared/checkpoint/foreignTrainerState.ts";
 import { type LoraScaling, listPatterns } from "../../shared/checkpoint/loraScaling.ts";
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
@@ -18,7 +19,7 @@ export interface ImportedConfig {
 export function importedConfig(
   given: RunConfig,
   sources: Readonly<Partial<Record<ConfigKey, string>>>,
-  adapter: LoraScaling & { readonly lora_dropout: number },
+  adapter: LoraScaling & AdapterExtras & { readonly lora_dropout: number },
   targetModules: readonly string[],
   trainer: ForeignTrainerState,
 ): ImportedConfig {
@@ -30,6 +31,9 @@ export function importedConfig(
     useRslora: adapter.use_rslora ?? false,
     rankPattern: listPatterns(adapter.rank_pattern),
     alphaPattern: listPatterns(adapter.alpha_pattern),
+    useDora: adapter.use_dora ?? false,
+    bias: adapter.bias ?? "none",
+    modulesToSave: [...(adapter.modules_to_save ?? [])],
   };
   for (const [key, value] of Object.entries(fixed) as [keyof typeof fixed, unknown][]) {
     if (!isGiven(key) || sameSet(given[key], value)) continue;

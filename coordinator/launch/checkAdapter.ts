@@ -24,6 +24,14 @@ export async function checkAdapter(run: RunConfig): Promise<void> {
       trained: listed(listPatterns(config.alpha_pattern)),
       given: listed(run.alphaPattern),
     },
+    { flag: "--use-dora", name: "use_dora", trained: config.use_dora ?? false, given: run.useDora },
+    { flag: "--bias", name: "bias", trained: config.bias ?? "none", given: run.bias },
+    {
+      flag: "--modules-to-save",
+      name: "modules to save",
+      trained: listed(config.modules_to_save ?? []),
+      given: listed(run.modulesToSave),
+    },
     {
       flag: "--target-modules",
       name: "target modules",

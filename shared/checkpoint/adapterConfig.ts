@@ -26,23 +26,33 @@ const adapterConfigSchema = z.object({
   lora_alpha: z.number().positive(),
   lora_dropout: z.number().min(0).max(1).default(0),
   target_modules: z.union([z.string(), z.array(z.string())]),
-  bias: z.literal("none", "must be none: trained biases are not supported").optional(),
-  use_dora: off("DoRA"),
+  bias: z.enum(["none", "lora_only"], "must be none or lora_only: other trained biases are not supported").optional(),
+  use_dora: z.boolean().nullish(),
   use_rslora: z.boolean().nullish(),
   lora_bias: off("a bias in the adapter"),
   rank_pattern: patterns(z.int().positive()),
   alpha_pattern: patterns(z.number().positive()),
-  modules_to_save: empty("training whole modules"),
+  modules_to_save: z.array(z.string()).nullish(),
   trainable_token_indices: empty("training single tokens"),
 });
 
 /** The LoRA settings of an adapter, in PEFT's names. */
-export interface AdapterConfig extends LoraScaling {
+export interface AdapterConfig extends LoraScaling, AdapterExtras {
   /** Directory or hub name of the base model. */
   readonly base_model_name_or_path: string | null;
   readonly lora_dropout: number;
   /** Names of the linear modules that have an adapter, or a single regular expression for whole names. */
   readonly target_modules: readonly string[];
+}
+
+/** What is trained beside plain LoRA matrices. */
+export interface AdapterExtras {
+  /** Whether the length of each output's weights is trained apart from their direction. */
+  readonly use_dora?: boolean;
+  /** Which biases are trained; none unless given. */
+  readonly bias?: "none" | "lora_only";
+  /** Embeddings and head that are trained as a whole. */
+  readonly modules_to_save?: readonly string[];
 }
 
 /** The adapter settings of a run. `all-linear` becomes the names of the modules in `layout` that have an adapter. */
@@ -54,6 +64,7 @@ export function adapterConfigOf(config: RunConfig, baseModel: string, layout: Pa
     lora_dropout: config.loraDropout,
     target_modules: targetsOf(config.targetModules, layout),
     ...scalingOf(loraScalingOf(config)),
+    ...extrasOf({ bias: config.bias, modules_to_save: config.modulesToSave, use_dora: config.useDora }),
   };
 }
 
@@ -78,6 +89,15 @@ function scalingOf({ use_rslora, rank_pattern, alpha_pattern }: Nullish<LoraScal
   };
 }
 
+/** Without what is off. */
+function extrasOf({ bias, modules_to_save, use_dora }: Nullish<AdapterExtras>): AdapterExtras {
+  return {
+    ...(use_dora ? { use_dora } : {}),
+    ...(bias && bias !== "none" ? { bias } : {}),
+    ...(modules_to_save && modules_to_save.length > 0 ? { modules_to_save } : {}),
+  };
+}
+
 type Nullish<Type> = { readonly [Key in keyof Type]?: Type[Key] | null | undefined };
 
 function targetsOf(targets: readonly string[], layout: ParamLayout): readonly string[] {
@@ -97,7 +117,7 @@ export function encodeAdapterConfig(config: AdapterConfig): Uint8Array {
     alpha_pattern: config.alpha_pattern ?? {},
     auto_mapping: null,
     base_model_name_or_path: config.base_model_name_or_path,
-    bias: "none",
+    bias: config.bias ?? "none",
     fan_in_fan_out: false,
     inference_mode: true,
     init_lora_weights: true,
@@ -107,7 +127,7 @@ export function encodeAdapterConfig(config: AdapterConfig): Uint8Array {
     loftq_config: {},
     lora_alpha: config.lora_alpha,
     lora_dropout: config.lora_dropout,
-    modules_to_save: null,
+    modules_to_save: config.modules_to_save ?? null,
     peft_type: "LORA",
     r: config.r,
     rank_pattern: config.rank_pattern ?? {},
@@ -117,7 +137,7 @@ export function encodeAdapterConfig(config: AdapterConfig): Uint8Array {
         ? config.target_modules[0]
         : config.target_modules,
     task_type: "CAUSAL_LM",
-    use_dora: false,
+    use_dora: config.use_dora ?? false,
     use_rslora: config.use_rslora ?? false,
   };
   return new TextEncoder().encode(`${JSON.stringify(json, undefined, 2)}\n`);
@@ -149,6 +169,7 @@ export function decodeAdapterConfig(
     lora_dropout,
     target_modules: typeof target_modules === "string" ? [target_modules] : target_modules,
     ...scalingOf(parsed.data),
+    ...extrasOf(parsed.data),
   };
 }
 

@@ -1,4 +1,5 @@
 import { CoordError } from "../errors.ts";
+import type { AdapterExtras } from "./adapterConfig.ts";
 import type { Tensor } from "./flat.ts";
 import { type LoraScaling, rankOf, scaleOf } from "./loraScaling.ts";
 
@@ -12,6 +13,8 @@ export interface LoraModule {
   readonly up: Tensor;
   /** alpha / rank, or alpha / √rank. */
   readonly scale: number;
+  /** DoRA's length of each row of the weight, [out]. */
+  readonly magnitude?: Tensor;
 }
 
 /** Name of the weight [out, in] of a linear module of the base model. */
@@ -25,10 +28,32 @@ export function loraModuleOf(name: string): { module: string; matrix: "A" | "B" 
   return module === undefined ? undefined : { module, matrix: matrix as "A" | "B" };
 }
 
-/** Pairs the tensors of an adapter. Throws ADAPTER_INVALID that names the tensor; `source` is where they are from. */
-export function loraModules(tensors: ReadonlyMap<string, Tensor>, config: LoraScaling, source: string): LoraModule[] {
-  const pairs = new Map<string, { A?: Tensor; B?: Tensor }>();
+/** Weights and biases of the base model that the adapter has its own of, by their names there: PEFT's modules_to_save and bias. */
+export function replacedWeights(tensors: ReadonlyMap<string, Tensor>, config: AdapterExtras): Map<string, Tensor> {
+  const replaced = new Map<string, Tensor>();
   for (const [name, tensor] of tensors) {
+    const [, module, inBase, kind] = /^base_model\.model\.(.+?)(\.base_layer)?\.(weight|bias)$/.exec(name) ?? [];
+    if (module === undefined || loraModuleOf(name)) continue;
+    const trained = inBase
+      ? config.bias === "lora_only" && kind === "bias"
+      : (config.modules_to_save ?? []).some((saved) => module.endsWith(saved));
+    if (trained) replaced.set(`${module}.${kind}`, tensor);
+  }
+  return replaced;
+}
+
+const magnitudeSuffix = ".lora_magnitude_vector";
+
+/** Pairs the tensors of an adapter. Throws ADAPTER_INVALID that names the tensor; `source` is where they are from. */
+export function loraModules(
+  tensors: ReadonlyMap<string, Tensor>,
+  config: LoraScaling & AdapterExtras,
+  source: string,
+): LoraModule[] {
+  const pairs = new Map<string, { A?: Tensor; B?: Tensor }>();
+  const others = new Set(replacedWeights(tensors, config).values());
+  for (const [name, tensor] of tensors) {
+    if (others.has(tensor) || (config.use_dora && name.endsWith(magnitudeSuffix))) continue;
     const found = loraModuleOf(name);
     if (!found) {
       throw invalid(`${source} has the tensor ${JSON.stringify(name)}, which is no LoRA matrix of a linear module`);
@@ -45,7 +70,13 @@ export function loraModules(tensors: ReadonlyMap<string, Tensor>, config: LoraSc
     if (!fits) {
       throw invalid(`${source} has matrices [${A.shape}] and [${B.shape}] of ${module}, which are not of rank ${r}`);
     }
-    return { module, down: A, up: B, scale: scaleOf(config, module) };
+    const plain = { module, down: A, up: B, scale: scaleOf(config, module) };
+    if (!config.use_dora) return plain;
+    const magnitude = tensors.get(`base_model.model.${module}${magnitudeSuffix}`);
+    if (magnitude?.shape.join() !== String(B.shape[0])) {
+      throw invalid(`${source} has no lora_magnitude_vector of ${module}, or not one of ${B.shape[0]} elements`);
+    }
+    return { ...plain, magnitude };
   });
 }
 

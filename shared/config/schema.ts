@@ -306,6 +306,19 @@ export const runConfigSchema = z.strictObject({
       "How A starts: PEFT's default (Kaiming-uniform), or normal with standard deviation 1 / r; B starts at zero.",
     ),
 
+  useDora: z
+    .boolean()
+    .default(false)
+    .describe("DoRA: train the length of each output's weights apart from their direction."),
+  bias: z
+    .enum(["none", "lora_only"])
+    .default("none")
+    .describe("Which biases of the model are trained: none, or those of modules with an adapter."),
+  modulesToSave: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Embeddings and head to train as a whole, beside the adapter: embed_tokens,lm_head."),
+
   // Training (TrainingArguments' names)
   output: z
     .string()

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { type FileSystem, hostFileSystem, requireSpace } from "../checkpoint/fileSystem.ts";
 import type { Tensor } from "../checkpoint/flat.ts";
-import { loraModules } from "../checkpoint/loraModules.ts";
+import { loraModules, replacedWeights } from "../checkpoint/loraModules.ts";
 import { fillNewDirectory } from "../checkpoint/newDirectory.ts";
 import { streamDurably, writeDurably } from "../checkpoint/writeDurably.ts";
 import { encodeHeader } from "../tensors/encodeHeader.ts";
@@ -64,7 +64,8 @@ export async function mergeAdapter(options: MergeOptions): Promise<MergeReport> 
   const modules = loraModules(adapter.tensors, adapter.config, source);
   const base = await openBaseModel(model);
   try {
-    const plan = planMerge(base.tensors, orientModules(modules, base.config), { dtype, maxShardBytes });
+    const replaced = replacedWeights(adapter.tensors, adapter.config);
+    const plan = planMerge(base.tensors, orientModules(modules, base.config), { replaced, dtype, maxShardBytes });
     let done = 0;
     await fillNewDirectory(fs, to, async (temporary) => {
       await requireSpace(fs, temporary, plan.totalBytes, `The merged model for ${to}`);
@@ -90,7 +91,11 @@ export async function mergeAdapter(options: MergeOptions): Promise<MergeReport> 
         if (await isPresent(path)) await writeDurably(fs, join(temporary, name), [await readFile(path)]);
       }
     });
-    return { files: plan.shards.map(({ file }) => file), bytes: plan.totalBytes, modules: modules.length };
+    return {
+      files: plan.shards.map(({ file }) => file),
+      bytes: plan.totalBytes,
+      modules: modules.length + replaced.size,
+    };
   } finally {
     await base.close();
   }

@@ -1,3 +1,4 @@
+import type { Tensor } from "../checkpoint/flat.ts";
 import { type LoraModule, weightOf } from "../checkpoint/loraModules.ts";
 import { CoordError } from "../errors.ts";
 import { bitsPerElement } from "../tensors/dtype.ts";
@@ -21,6 +22,8 @@ export interface MergedTensor extends BaseTensor {
   readonly source: BaseTensor;
   /** What is added to it. */
   readonly lora?: LoraModule;
+  /** What stands in its place. */
+  readonly replacement?: Tensor;
 }
 
 export interface MergePlan {
@@ -32,7 +35,17 @@ export interface MergePlan {
   readonly untied: boolean;
 }
 
+export interface MergePlanOptions {
+  /** Undefined keeps what each weight has. */
+  readonly dtype: FloatType | undefined;
+  readonly maxShardBytes: number;
+  /** Weights that the adapter has its own of, by their names in the model. */
+  readonly replaced?: ReadonlyMap<string, Tensor>;
+}
+
 const head = "lm_head";
+/** Names of its weight. */
+const heads = ["lm_head.weight", "embed_out.weight"];
 /** Names, by family, of the embedding that an output head may share. */
 const embeddings = ["model.embed_tokens.weight", "transformer.wte.weight", "model.decoder.embed_tokens.weight"];
 /** Files that were saved from a model without its output head lack the first part of each name. */
@@ -46,11 +59,17 @@ const prefixes = ["", "model.", "transformer.", "gpt_neox."];
 export function planMerge(
   base: readonly BaseTensor[],
   modules: readonly LoraModule[],
-  { dtype, maxShardBytes }: { readonly dtype: FloatType | undefined; readonly maxShardBytes: number },
+  { dtype, maxShardBytes, replaced = new Map() }: MergePlanOptions,
 ): MergePlan {
   const adapters = new Map(modules.map((lora) => [weightOf(lora.module), lora]));
   const used = new Set<LoraModule>();
+  const left = new Set(replaced.keys());
   const merged = base.map((source) => {
+    const name = fullNames(source.name).find((full) => replaced.has(full));
+    if (name !== undefined) {
+      left.delete(name);
+      return replacing(source, source.name, replaced.get(name)!, dtype);
+    }
     const lora = fullNames(source.name)
       .map((name) => adapters.get(name))
       .find((found) => found !== undefined);
@@ -59,17 +78,24 @@ export function planMerge(
   });
   const tied = base.find(({ name }) => fullNames(name).some((full) => embeddings.includes(full)));
   const headAdapter = adapters.get(weightOf(head));
-  const untied = headAdapter !== undefined && !used.has(headAdapter) && tied !== undefined;
+  const headWeight = left.has(weightOf(head)) ? replaced.get(weightOf(head)) : undefined;
+  const hasHead = base.some(({ name }) => heads.includes(name));
+  const newEmbedding = tied !== undefined && fullNames(tied.name).some((full) => replaced.has(full));
+  const apart = headWeight !== undefined || (headAdapter !== undefined && !used.has(headAdapter)) || newEmbedding;
+  const untied = tied !== undefined && !hasHead && apart;
   if (untied) {
-    // Adding to the shared matrix would change the embedding too.
-    merged.push(mergedTensor(tied, weightOf(head), headAdapter, dtype));
-    used.add(headAdapter);
+    // What changes the shared matrix for one of the two would change it for the other.
+    if (headWeight) merged.push(replacing(tied, weightOf(head), headWeight, dtype));
+    else merged.push(mergedTensor(tied, weightOf(head), headAdapter, dtype));
+    left.delete(weightOf(head));
+    if (headAdapter) used.add(headAdapter);
   }
-  const missing = modules.find((lora) => !used.has(lora));
-  if (missing) {
+  const unused = modules.find((lora) => !used.has(lora));
+  const missing = unused ? weightOf(unused.module) : [...left][0];
+  if (missing !== undefined) {
     throw new CoordError(
       "ADAPTER_INVALID",
-      `The adapter changes ${weightOf(missing.module)}, which the base model has not; name the model it was trained on with --model.`,
+      `The adapter changes ${missing}, which the base model has not; name the model it was trained on with --model.`,
     );
   }
   const groups = intoGroups(merged, maxShardBytes);
@@ -78,6 +104,16 @@ export function planMerge(
     totalBytes: merged.reduce((sum, { bytes }) => sum + bytes, 0),
     untied,
   };
+}
+
+function replacing(source: BaseTensor, name: string, replacement: Tensor, wanted: FloatType | undefined): MergedTensor {
+  if (source.shape.join() !== replacement.shape.join()) {
+    throw new CoordError(
+      "ADAPTER_INVALID",
+      `The adapter has its own ${name} of shape [${replacement.shape}], but the base model's has [${source.shape}]; name the model it was trained on with --model.`,
+    );
+  }
+  return { ...mergedTensor(source, name, undefined, wanted), replacement };
 }
 
 /** The names that a weight of a file may have in the whole model. */

@@ -11,7 +11,7 @@ const pieceElements = 1024 * 1024;
 
 /** The bytes of one tensor of the merged model, piece by piece. Throws what reading throws, and NOT_FINITE. */
 export async function* mergedPieces(tensor: MergedTensor, file: SafetensorsFile): AsyncGenerator<Uint8Array> {
-  const { dtype, lora, shape, source } = tensor;
+  const { dtype, lora, replacement, shape, source } = tensor;
   const elements = elementCount(shape);
   const width = shape.length === 2 ? shape[1]! : 1;
   const rowsPerPiece = Math.max(1, Math.floor(pieceElements / Math.max(1, width)));
@@ -20,6 +20,10 @@ export async function* mergedPieces(tensor: MergedTensor, file: SafetensorsFile)
   const step = bitsPerElement(source.dtype)! < 8 ? elements : rowsPerPiece * width;
   for (let at = 0; at < elements; at += step) {
     const count = Math.min(step, elements - at);
+    if (replacement) {
+      yield narrowed(replacement.data.slice(at, at + count), tensor);
+      continue;
+    }
     const bytes = await file.readBytes(source.name, bytesOf(at), bytesOf(at + count));
     if (!lora && dtype === source.dtype) {
       yield bytes;
@@ -27,11 +31,15 @@ export async function* mergedPieces(tensor: MergedTensor, file: SafetensorsFile)
     }
     const values = widened(bytes, source.dtype, count);
     if (lora) mergeRows(values, at / width, lora);
-    const narrowed = new Uint8Array((count * bitsPerElement(dtype)!) / 8);
-    narrowerOf(dtype)!(values, narrowed);
-    if (dtype === "F16") refuseOverflow(values, tensor.name);
-    yield narrowed;
+    yield narrowed(values, tensor);
   }
+}
+
+function narrowed(values: Float32Array, { dtype, name }: MergedTensor): Uint8Array {
+  const bytes = new Uint8Array((values.length * bitsPerElement(dtype)!) / 8);
+  narrowerOf(dtype)!(values, bytes);
+  if (dtype === "F16") refuseOverflow(values, name);
+  return bytes;
 }
 
 function widened(bytes: Uint8Array, dtype: string, count: number): Float32Array {

@@ -150,13 +150,19 @@ async function fillFloat32(
     return;
   }
   // In pieces, so that a large tensor is not held twice.
-  const perPiece = Math.min(target.length, 2 * 1024 * 1024);
-  const piece = new Uint8Array(size * perPiece);
-  for (let at = 0; at < target.length; at += perPiece) {
-    const values = target.subarray(at, at + perPiece);
+  const piece = spare ?? new Uint8Array(size * valuesPerPiece);
+  // Until it is back, others that read meanwhile get a piece of their own.
+  spare = undefined;
+  for (let at = 0; at < target.length; at += valuesPerPiece) {
+    const values = target.subarray(at, at + valuesPerPiece);
     widen(await readRange(handle, piece.subarray(0, size * values.length), first + size * at), values);
   }
+  spare = piece;
 }
+
+const valuesPerPiece = 1024 * 1024;
+/** Kept from call to call: a model that is read layer by layer would leave tens of MiB of them to the garbage collector. */
+let spare: Uint8Array | undefined;
 
 /** O_NONBLOCK: opening a FIFO that nobody writes to must not hang before we can see that it is one. */
 async function openRegularFile(path: string, code: ErrorCode): Promise<FileHandle> {

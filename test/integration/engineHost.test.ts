@@ -33,7 +33,7 @@ describe("an engine in its own thread", () => {
     const hosted = await CompiledHost.start({ modelDirectory, trainable, threads: 1 });
     expect(hosted.description).toBe(direct.description);
     expect(hosted.layout).toEqual(direct.layout);
-    expect(hosted.initialParameters(3)).toEqual(direct.initialParameters(3));
+    expect(await hosted.initialParameters(3)).toEqual(await direct.initialParameters(3));
     expect(hosted.memory(2, 64)).toEqual(direct.memory(2, 64));
     const results = [];
     let turns = 0;

@@ -107,6 +107,28 @@ describe("the layered engine", () => {
   });
 });
 
+const adapters: Record<string, [object, Partial<Trainable>]> = {
+  DoRA: [llama, { useDora: true }],
+  "DoRA of transposed weights": [gpt2, { useDora: true }],
+  "trained biases": [opt, { bias: "lora_only" }],
+  "an embedding and a head of its own": [llama, { modulesToSave: ["embed_tokens", "lm_head"] }],
+  "a head of its own beside a tied embedding": [
+    { ...llama, tie_word_embeddings: true },
+    { modulesToSave: ["lm_head"] },
+  ],
+};
+
+describe("the layered engine with adapters that train more than their matrices", () => {
+  it.each(Object.entries(adapters))("has the loss and gradients of the whole graph: %s", async (_, [config, more]) => {
+    const directory = await directoryOf(config);
+    const trainable = { ...allLinear, ...more, dropout: 0.2 } as Trainable;
+    const expected = await gradientOf(await whole(directory, trainable), batch, key);
+    const actual = await gradientOf(await layered(config, directory, trainable), batch, key);
+    expect(relativeDifference([actual.loss.sum], [expected.loss.sum])).toBeLessThan(1e-6);
+    expect(relativeDifference(actual.gradient, expected.gradient)).toBeLessThan(2e-6);
+  });
+});
+
 describe("the layered engine's gradients", () => {
   it("leave in ranges, from the last layer to the first, each once and with its final values", async () => {
     const engine = await layered(llama, await directoryOf(llama), tinyLora);

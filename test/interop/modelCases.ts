@@ -9,6 +9,9 @@ export interface ModelCase {
     readonly use_rslora?: boolean;
     readonly rank_pattern?: Readonly<Record<string, number>>;
     readonly alpha_pattern?: Readonly<Record<string, number>>;
+    readonly use_dora?: boolean;
+    readonly bias?: "none" | "lora_only";
+    readonly modules_to_save?: readonly string[];
   };
   /** In which the model is saved; float32 unless said. */
   readonly dtype?: "bfloat16" | "float16";
@@ -103,6 +106,32 @@ export const modelCases: readonly ModelCase[] = [
       rank_pattern: { "layers.1.self_attn.q_proj": 5, "mlp.*": 2 },
       alpha_pattern: { v_proj: 9 },
     },
+  },
+  { name: "llama-dora", config: { ...llamaSizes, model_type: "llama" }, lora: { ...lora, use_dora: true } },
+  {
+    name: "gpt2-dora",
+    config: { ...gpt2Sizes, model_type: "gpt2" },
+    lora: { ...lora, use_dora: true, bias: "lora_only" },
+  },
+  {
+    name: "llama-embedding-and-head",
+    config: { ...llamaSizes, model_type: "llama" },
+    lora: { ...attentionOnly, modules_to_save: ["embed_tokens", "lm_head"] },
+  },
+  {
+    name: "qwen2-tied-head-and-biases",
+    config: { ...llamaSizes, model_type: "qwen2", tie_word_embeddings: true },
+    lora: { ...lora, bias: "lora_only", modules_to_save: ["lm_head"] },
+  },
+  {
+    name: "gpt2-tied-embedding",
+    config: { ...gpt2Sizes, model_type: "gpt2" },
+    lora: { ...lora, target_modules: ["c_attn"], modules_to_save: ["wte"] },
+  },
+  {
+    name: "opt-biases",
+    config: { ...optSizes, model_type: "opt" },
+    lora: { ...attentionOnly, bias: "lora_only", use_rslora: true },
   },
   { name: "mistral", config: { ...llamaSizes, model_type: "mistral", sliding_window: null }, lora },
   { name: "mistral-sliding", config: { ...llamaSizes, model_type: "mistral", sliding_window: 3 }, lora: attentionOnly },

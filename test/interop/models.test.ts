@@ -36,6 +36,8 @@ interface Reference {
   readonly logits: readonly number[];
   readonly gradients: Readonly<Record<string, readonly number[]>>;
   readonly losses: readonly number[];
+  /** What PEFT starts those trained tensors from that are not random or zero. */
+  readonly starts: Readonly<Record<string, readonly number[]>>;
 }
 
 const tolerance = 1e-4;
@@ -77,7 +79,10 @@ describe.skipIf(!available)(`a model saved by transformers (skipped where ${pyth
       const modelDirectory = join(directory, name, "model");
       const engine = await openOnnxEngine(modelDirectory, trainable, 1);
       try {
-        const parameters = flatten(await loadAdapter(join(directory, name, "adapter")), engine.layout);
+        const adapter = await loadAdapter(join(directory, name, "adapter"));
+        expect(adapter.config).toMatchObject(extrasOf(lora));
+        const parameters = flatten(adapter, engine.layout);
+        const start = await engine.initialParameters(1);
         await engine.setParameters(parameters);
 
         const logits = await logitsOf(modelDirectory, trainable, parameters, batch);
@@ -90,8 +95,11 @@ describe.skipIf(!available)(`a model saved by transformers (skipped where ${pyth
         expect(engine.layout.tensors.map((tensor) => tensor.name).sort()).toEqual(
           Object.keys(expected.gradients).sort(),
         );
+        expect(Object.keys(expected.gradients)).toEqual(expect.arrayContaining(Object.keys(expected.starts)));
         for (const { name: tensor, offset, shape } of engine.layout.tensors) {
           const own = gradient.subarray(offset, offset + elementCount(shape));
+          const begun = expected.starts[tensor];
+          if (begun) expect(largestDifference(start.subarray(offset, offset + own.length), begun)).toBeLessThan(1e-6);
           expect(relativeDifference(own, expected.gradients[tensor]!), tensor).toBeLessThan(tolerance);
         }
 
@@ -120,14 +128,26 @@ describe.skipIf(!available)(`a model saved by transformers (skipped where ${pyth
   });
 });
 
+function extrasOf({ bias = "none", modules_to_save, use_dora }: ModelCase["lora"]) {
+  return {
+    ...(use_dora ? { use_dora } : {}),
+    ...(bias !== "none" ? { bias } : {}),
+    ...(modules_to_save ? { modules_to_save } : {}),
+  };
+}
+
 /** The run's settings for what PEFT calls these. */
 function runConfigOf(lora: ModelCase["lora"]) {
   const { alpha_pattern, lora_alpha, r, rank_pattern, target_modules, use_rslora = false } = lora;
+  const { bias = "none", modules_to_save = [], use_dora = false } = lora;
   return runConfigSchema.parse({
     loraR: r,
     loraAlpha: lora_alpha,
     targetModules: typeof target_modules === "string" ? [target_modules] : target_modules,
     useRslora: use_rslora,
+    useDora: use_dora,
+    bias,
+    modulesToSave: modules_to_save,
     rankPattern: listPatterns(rank_pattern),
     alphaPattern: listPatterns(alpha_pattern),
   });

@@ -55,10 +55,18 @@ def make(case, directory):
         parameter.data = parameter.data.float()
 
     model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **case["lora"])).eval()
+    starts = {
+        name: value.flatten().tolist()
+        for name, value in get_peft_model_state_dict(model).items()
+        if "lora_A" not in name and "lora_B" not in name
+    }
     generator = torch.Generator().manual_seed(2)
     for name, parameter in model.named_parameters():
-        if "lora_" in name:
+        if "lora_A" in name or "lora_B" in name:
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        elif parameter.requires_grad:
+            # Copies of base weights and the lengths of DoRA are moved a little from where they start.
+            parameter.data.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
     model.save_pretrained(os.path.join(directory, "adapter"))
 
     batch = case["batch"]
@@ -83,6 +91,7 @@ def make(case, directory):
         "logits": logits.flatten().tolist(),
         "gradients": gradients,
         "losses": losses,
+        "starts": starts,
     }
 
 
@@ -93,6 +102,8 @@ def load(case, directory):
         # PEFT warns of missing and of unexpected keys.
         warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
+        # A head or an embedding of its own beside the one that it was tied to is what is tested.
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
         model = PeftModel.from_pretrained(base, os.path.join(directory, "trained")).eval()
     with torch.no_grad():
         _, logits, _ = loss_of(model, case["batch"])

@@ -147,7 +147,7 @@ export function engineContract(tested: EngineUnderTest): void {
 
     it.skipIf(slow)("starts from the base model: with B at zero an adapter changes nothing", async () => {
       const { engine } = await open();
-      await engine.setParameters(engine.initialParameters(1));
+      await engine.setParameters(await engine.initialParameters(1));
       const started = await engine.evaluate(batch);
       await engine.setParameters(new Float32Array(engine.layout.elements));
       near((await engine.evaluate(batch)).sum, started.sum);
@@ -279,7 +279,7 @@ export function engineContract(tested: EngineUnderTest): void {
         const directory = await writeModel(config, randomWeights(config));
         const start = held();
         const engine = await openOn(directory, { kind: "full" });
-        const parameters = engine.initialParameters(1);
+        const parameters = await engine.initialParameters(1);
         const gradient = new Float32Array(parameters.length);
         const small = randomBatch([6, 5], 2, vocabulary);
         const steps = async (count: number) => {

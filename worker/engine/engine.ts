@@ -46,8 +46,8 @@ export interface Engine {
   /** For the log: "onnx (cpu, 2 threads)". */
   readonly description: string;
   readonly layout: ParamLayout;
-  /** Initial values of the trainable parameters (PEFT's initialisation: A Kaiming-uniform from the seed, B zero). */
-  initialParameters(seed: number): Float32Array;
+  /** Initial values of the trainable parameters (PEFT's initialisation: A Kaiming-uniform from the seed, B zero, copies of the base model's). */
+  initialParameters(seed: number): Promise<Float32Array>;
   /**
    * Adds d(sum of token losses)/d(parameters) to `gradient` (length `layout.elements`) and returns the loss.
    * `onGradient` reports each contiguous range that is final for this call, in elements, as soon as it is.

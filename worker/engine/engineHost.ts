@@ -5,9 +5,9 @@ import type { ParamLayout } from "../../shared/tensors/layout.ts";
 import { checkLength } from "../model/batchInputs.ts";
 import type { Execution } from "../model/execution.ts";
 import { estimateMemory } from "../model/memory.ts";
-import { buildModel, type Model } from "../model/model.ts";
+import type { Model } from "../model/model.ts";
+import { openModel } from "../model/openModel.ts";
 import type { Trainable } from "../model/trainable.ts";
-import { readModelConfig } from "../model/weights.ts";
 import type { Device } from "./device.ts";
 import type { Batch, DropoutKey, Engine, MemoryEstimate, TokenLoss } from "./engine.ts";
 import type { EngineName, EngineNote, EngineRequest, EngineResponse, EngineThreadData } from "./engineMessages.ts";
@@ -54,8 +54,7 @@ export class EngineHost implements Engine {
 
   /** Starts the thread and waits until the model is loaded. Throws what opening the engine throws. */
   static async start(options: EngineHostOptions): Promise<EngineHost> {
-    const { content, path } = await readModelConfig(options.modelDirectory);
-    const model = buildModel(content, path, options.trainable);
+    const model = await openModel(options.modelDirectory, options.trainable);
     checkLength(model, options.maxLength ?? 0);
     const host = new EngineHost(model, options);
     try {
@@ -94,7 +93,7 @@ export class EngineHost implements Engine {
     return this.#description;
   }
 
-  initialParameters(seed: number): Float32Array {
+  async initialParameters(seed: number): Promise<Float32Array> {
     return this.#model.initialParameters(seed);
   }
 

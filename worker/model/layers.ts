@@ -3,6 +3,8 @@ import { type Dim, type Tensor, timesDim, withGradient } from "./graph.ts";
 import {
   add,
   addAt,
+  constant,
+  difference,
   exp,
   input,
   logSoftmax,
@@ -154,6 +156,8 @@ export interface LowRank {
   readonly scale: number;
   /** Dropout: of the shape of x, zeros and 1/(1 − p). */
   readonly mask?: Tensor;
+  /** [out]: the length of each output's weights, trained apart from their direction (DoRA). */
+  readonly magnitude?: Tensor;
 }
 
 export interface LinearParts {
@@ -166,10 +170,29 @@ export interface LinearParts {
 
 /** x Wᵀ (+ bias) (+ LoRA): x [T, in] → [T, out]. */
 export function linear(x: Tensor, { weight, transposed = false, bias, lowRank }: LinearParts): Tensor {
-  let y = matmul(x, weight, { transposeB: !transposed });
-  if (bias) y = add(y, bias);
-  if (!lowRank) return y;
+  const plain = matmul(x, weight, { transposeB: !transposed });
+  const withBias = (y: Tensor) => (bias ? add(y, bias) : y);
+  if (!lowRank) return withBias(plain);
   const source = lowRank.mask ? mul(x, lowRank.mask) : x;
   const narrow = matmul(source, lowRank.down, { transposeB: true });
-  return add(y, matmul(narrow, lowRank.up, { transposeB: true, scale: lowRank.scale }));
+  const added = matmul(narrow, lowRank.up, { transposeB: true, scale: lowRank.scale });
+  if (!lowRank.magnitude) return add(withBias(plain), added);
+  const stretch = mul(lowRank.magnitude, reciprocal(constant(adaptedLengths(weight, transposed, lowRank)))); // [out]
+  if (!lowRank.mask) return withBias(mul(add(plain, added), stretch));
+  // Dropout is in front of all that DoRA changes, as in peft/tuners/lora/dora.py: W x + (stretch − 1) W x̃ + stretch · B A x̃.
+  const dropped = matmul(source, weight, { transposeB: !transposed });
+  return add(withBias(difference(plain, dropped)), mul(add(dropped, added), stretch));
+}
+
+/**
+ * Length of each row of W + scale · B A, [out], without the product of B and A, which is as large as W:
+ * |w|² + 2 · scale · (W Aᵀ) ∘ B + scale² · (B A Aᵀ) ∘ B, summed over each row.
+ */
+function adaptedLengths(weight: Tensor, transposed: boolean, { down, scale, up }: LowRank): Tensor {
+  const out = up.shape[0]!;
+  const perRow = (value: Tensor) => reshape(sum(value, 1), [out]);
+  const squares = reshape(sum(mul(weight, weight), transposed ? 0 : 1), [out]);
+  const across = mul(matmul(weight, down, { transposeA: transposed, transposeB: true, scale: 2 * scale }), up);
+  const gram = matmul(down, down, { transposeB: true, scale: scale * scale }); // [rank, rank]
+  return sqrt(add(squares, perRow(add(across, mul(matmul(up, gram), up)))));
 }

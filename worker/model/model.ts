@@ -7,8 +7,8 @@ import type { Shape } from "./graph.ts";
 import { initialParameters } from "./initialize.ts";
 import { input } from "./operations.ts";
 import { type Program, toProgram } from "./program.ts";
-import { checkPatterns, checkTargets, type Trainable } from "./trainable.ts";
-import { type DropoutMask, isTrained, writeModel } from "./writeModel.ts";
+import { checkPatterns, checkSaved, checkTargets, type Trainable } from "./trainable.ts";
+import { type DropoutMask, isTrained, type Start, writeModel } from "./writeModel.ts";
 
 /** A model made ready for training: what engines need, and nothing of any engine. */
 export interface Model {
@@ -31,8 +31,10 @@ export interface Model {
   readonly linearWeights: ReadonlySet<string>;
   /** The same model in pieces, for engines that run it layer by layer. */
   cut(): CutModel;
-  /** Values of the trainable tensors before the first step. */
-  initialParameters(seed: number): Float32Array;
+  /** By name of a trainable tensor, the weight of the base model that it starts from. */
+  readonly starts: ReadonlyMap<string, Start>;
+  /** Values of the trainable tensors before the first step; those that start from the base model are there in `openModel`'s only. */
+  initialParameters(seed: number): Promise<Float32Array>;
 }
 
 /** Describes, adapts and differentiates the model of a config.json; `path` is for messages. */
@@ -40,8 +42,15 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
   const description = describeModel(content, path);
   if (trainable.kind === "lora") checkPatterns(trainable.targetModules);
   const dropout = trainable.kind === "lora" ? trainable.dropout : 0;
-  const { linearWeights, loss, masks, modules, parameters } = writeModel(description, trainable, dropout > 0);
-  if (trainable.kind === "lora") checkTargets(trainable.targetModules, modules);
+  const { linearWeights, loss, masks, modules, parameters, saveable, starts } = writeModel(
+    description,
+    trainable,
+    dropout > 0,
+  );
+  if (trainable.kind === "lora") {
+    checkTargets(trainable.targetModules, modules);
+    checkSaved(trainable.modulesToSave ?? [], saveable);
+  }
   const learned = [...parameters].filter(([name]) => isTrained(name, trainable));
   const gradients = differentiate(
     loss,
@@ -64,11 +73,12 @@ export function buildModel(content: unknown, path: string, trainable: Trainable)
     dropout,
     masks,
     linearWeights,
+    starts,
     cut: () => {
       pieces ??= cutModel(description, trainable);
       return pieces;
     },
-    initialParameters: (seed) => initialParameters(layout, seed, start),
+    initialParameters: async (seed) => initialParameters(layout, seed, start),
   };
 }
 

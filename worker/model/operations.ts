@@ -38,6 +38,16 @@ export function mul(a: Tensor, b: Tensor): Tensor {
   });
 }
 
+/** a − b of the same shape, with a gradient, which `sub` has not. */
+export function difference(a: Tensor, b: Tensor): Tensor {
+  return withGradient(sub(a, b), { inputs: [a, b], apply: (gradient) => [gradient, neg(gradient)] });
+}
+
+/** x, through which no gradient flows. */
+export function constant(x: Tensor): Tensor {
+  return withGradient(x, { inputs: [], apply: () => [] });
+}
+
 export const sub = (a: Tensor, b: Tensor): Tensor => binary("sub", a, b);
 export const neg = (x: Tensor): Tensor => float("neg", [x], x.shape);
 export const exp = (x: Tensor): Tensor => float("exp", [x], x.shape);

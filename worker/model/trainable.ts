@@ -18,11 +18,17 @@ export type Trainable =
       readonly alphaPattern?: Readonly<Record<string, number>>;
       /** How A starts: Kaiming-uniform, or normal with standard deviation 1 / rank. */
       readonly initLoraWeights?: "true" | "gaussian";
+      /** Trains the length of each output's weights apart from their direction (Liu et al. 2024). */
+      readonly useDora?: boolean;
+      /** Which biases of the model are trained: none, or those of modules with an adapter. */
+      readonly bias?: "none" | "lora_only";
+      /** Embeddings, and the head, that are trained as a whole, in a copy of their own. */
+      readonly modulesToSave?: readonly string[];
     }
   | { readonly kind: "full" };
 
 export function loraOf(config: RunConfig): Trainable {
-  const { initLoraWeights, loraAlpha, loraDropout, loraR, targetModules, useRslora } = config;
+  const { initLoraWeights, loraAlpha, loraDropout, loraR, modulesToSave, targetModules, useDora, useRslora } = config;
   return {
     kind: "lora",
     r: loraR,
@@ -33,6 +39,9 @@ export function loraOf(config: RunConfig): Trainable {
     rankPattern: parsePatterns(config.rankPattern),
     alphaPattern: parsePatterns(config.alphaPattern),
     initLoraWeights,
+    useDora,
+    bias: config.bias,
+    modulesToSave,
   };
 }
 
@@ -62,6 +71,23 @@ export function isTarget(module: string, targets: readonly string[]): boolean {
     if (isRegularExpression(target)) return new RegExp(`^(?:${target})$`).test(module);
     return module === target || module.endsWith(`.${target}`);
   });
+}
+
+/** Whether a module is trained as a whole; it then gets no adapter, as in PEFT. */
+export function isSaved(module: string, trainable: Trainable): boolean {
+  if (trainable.kind !== "lora") return false;
+  return (trainable.modulesToSave ?? []).some((name) => module === name || module.endsWith(`.${name}`));
+}
+
+/** Refuses modules to save that are none of `possible`. */
+export function checkSaved(names: readonly string[], possible: readonly string[]): void {
+  for (const name of names) {
+    if (possible.some((module) => module === name || module.endsWith(`.${name}`))) continue;
+    throw new CoordError(
+      "CONFIG_INVALID",
+      `--modules-to-save names ${JSON.stringify(name)}; of this model ${possible.map((module) => module.slice(module.lastIndexOf(".") + 1)).join(", ")} can be trained as a whole.`,
+    );
+  }
 }
 
 /** Refuses targets that are neither a name nor a regular expression. */

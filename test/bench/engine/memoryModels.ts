@@ -47,6 +47,21 @@ export const memoryModels: readonly MemoryModel[] = [
     ],
   },
   {
+    name: "Llama 0.1 B",
+    vocabularySize,
+    dtype: "F32",
+    config: {
+      ...llama,
+      hidden_size: 768,
+      intermediate_size: 2048,
+      num_hidden_layers: 12,
+      num_attention_heads: 12,
+      num_key_value_heads: 4,
+      tie_word_embeddings: true,
+    },
+    cases: [of("whole graph, F32", whole, 4, 128), of("--load-in-8bit", eightBit, 1, 256)],
+  },
+  {
     name: "GPT-2 0.12 B",
     vocabularySize: 50_257,
     dtype: "BF16",

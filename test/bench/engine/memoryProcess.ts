@@ -13,7 +13,7 @@ const engine = await EngineHost.start({ modelDirectory, trainable, threads, exec
 const loadSeconds = (performance.now() - start) / 1000;
 const loadedBytes = status("VmHWM");
 const predicted = engine.memory(batch, sequence);
-await engine.setParameters(engine.initialParameters(1));
+await engine.setParameters(await engine.initialParameters(1));
 const gradient = new Float32Array(engine.layout.elements);
 const key = randomKey("bench tokens");
 const inputIds = Int32Array.from({ length: batch * sequence }, (_, at) => randomUint32(key, at) % vocabularySize);

@@ -96,7 +96,7 @@ export class LayeredOnnxEngine implements Engine {
     this.#offsets = new Map(model.layout.tensors.map(({ name, offset }) => [name, offset]));
   }
 
-  initialParameters(seed: number): Float32Array {
+  async initialParameters(seed: number): Promise<Float32Array> {
     return this.#model.initialParameters(seed);
   }
 

@@ -81,7 +81,7 @@ export class OnnxEngine implements Engine {
     }
   }
 
-  initialParameters(seed: number): Float32Array {
+  async initialParameters(seed: number): Promise<Float32Array> {
     return this.#model.initialParameters(seed);
   }
 

@@ -1,8 +1,9 @@
 import { CoordError, toCoordError } from "../../../shared/errors.ts";
 import type { Execution } from "../../model/execution.ts";
-import { buildModel, type Model } from "../../model/model.ts";
+import type { Model } from "../../model/model.ts";
+import { openModel } from "../../model/openModel.ts";
 import type { Trainable } from "../../model/trainable.ts";
-import { openWeights, readModelConfig } from "../../model/weights.ts";
+import { openWeights } from "../../model/weights.ts";
 import type { Device } from "../device.ts";
 import type { Engine } from "../engine.ts";
 import { chooseProvider, cudaInstall } from "./chooseProvider.ts";
@@ -30,8 +31,7 @@ export async function openOnnxEngine(
   threads: number,
   { device = { kind: "cpu" }, execution = { kind: "whole" }, onNote = () => {} }: OpenOnnxOptions = {},
 ): Promise<Engine> {
-  const { content, path } = await readModelConfig(modelDirectory);
-  const model = buildModel(content, path, trainable);
+  const model = await openModel(modelDirectory, trainable);
   const { candidates, passedOver } = chooseProvider(device, providerFacts());
   const reasons = [...passedOver];
   for (const provider of candidates) {

@@ -1,7 +1,7 @@
 import { CoordError } from "../../../shared/errors.ts";
-import { buildModel } from "../../model/model.ts";
+import { openModel } from "../../model/openModel.ts";
 import type { Trainable } from "../../model/trainable.ts";
-import { openWeights, readModelConfig } from "../../model/weights.ts";
+import { openWeights } from "../../model/weights.ts";
 import type { Device } from "../device.ts";
 import { type LoadedTfjs, loadTfjs } from "./loadTfjs.ts";
 import { TfjsEngine } from "./tfjsEngine.ts";
@@ -22,8 +22,7 @@ export async function openTfjsEngine(
   trainable: Trainable,
   { device, library, onNote }: OpenTfjsOptions = {},
 ): Promise<TfjsEngine> {
-  const { content, path } = await readModelConfig(modelDirectory);
-  const model = buildModel(content, path, trainable);
+  const model = await openModel(modelDirectory, trainable);
   const weights = await openWeights(modelDirectory, model.frozen);
   try {
     const loaded = library ?? loadTfjs();

@@ -44,7 +44,7 @@ export class TfjsEngine implements Engine {
     this.#setParameters(new Float32Array(model.layout.elements));
   }
 
-  initialParameters(seed: number): Float32Array {
+  async initialParameters(seed: number): Promise<Float32Array> {
     return this.#model.initialParameters(seed);
   }
 

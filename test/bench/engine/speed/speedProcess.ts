@@ -22,7 +22,7 @@ const engine = await EngineHost.start({
 const vector = () => new Float32Array(engine.layout.elements);
 const state = () => ({ parameters: vector(), firstMoment: vector(), secondMoment: vector() });
 let [held, next] = [state(), state()];
-held.parameters.set(engine.initialParameters(1));
+held.parameters.set(await engine.initialParameters(1));
 await engine.setParameters(held.parameters);
 const gradient = vector();
 const ids = Int32Array.from(inputIds);

@@ -27,7 +27,7 @@ describe("the demo's base model", () => {
   it("has learned its corpus, in both languages, but not by heart", async () => {
     const tokenizer = createTokenizer(await readTokenizerFiles(directory));
     const engine = await openOnnxEngine(directory, tinyLora, 1);
-    await engine.setParameters(engine.initialParameters(1));
+    await engine.setParameters(await engine.initialParameters(1));
     const texts = corpus().flatMap(({ text }) => (text === undefined ? [] : [text]));
     const perByte = async (of: readonly string[]) => {
       let sum = 0;

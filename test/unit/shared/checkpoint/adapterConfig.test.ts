@@ -87,11 +87,11 @@ describe("decodeAdapterConfig", () => {
 
   it.each<[object, string]>([
     [{ peft_type: "IA3" }, "peft_type: must be LORA"],
-    [{ use_dora: true }, "DoRA is not supported"],
+    [{ use_dora: 1 }, "use_dora"],
     [{ rank_pattern: { q_proj: 0.5 } }, "rank_pattern"],
     [{ alpha_pattern: { "q_proj(": 4 } }, "alpha_pattern"],
-    [{ modules_to_save: ["lm_head"] }, "modules_to_save: must be empty"],
-    [{ bias: "all" }, "bias: must be none"],
+    [{ modules_to_save: "lm_head" }, "modules_to_save"],
+    [{ bias: "all" }, "bias: must be none or lora_only"],
     [{ r: 0 }, "r: "],
     [{ r: "8" }, "r: "],
     [{ lora_alpha: undefined }, "lora_alpha: "],
@@ -99,6 +99,13 @@ describe("decodeAdapterConfig", () => {
     expect(() => decode(changes)).toThrow(expect.objectContaining({ code: "ADAPTER_INVALID" }));
     expect(() => decode(changes)).toThrow(expected);
     expect(() => decode(changes)).toThrow("a.json");
+  });
+
+  it("reads what is trained beside the matrices, and nothing of what is off", () => {
+    const extras = { use_dora: true, bias: "lora_only", modules_to_save: ["lm_head"] } as const;
+    expect(decode(extras)).toMatchObject(extras);
+    const off = decode({ use_dora: false, bias: "none", modules_to_save: null });
+    for (const key of Object.keys(extras)) expect(off).not.toHaveProperty(key);
   });
 
   it("refuses what is not JSON and a key given twice", () => {

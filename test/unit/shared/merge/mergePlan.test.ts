@@ -61,6 +61,30 @@ describe("planMerge", () => {
     expect(own.untied).toBe(false);
   });
 
+  it("puts what the adapter has its own of in its place, and a head of its own beside a new embedding", () => {
+    const base = [tensor("model.embed_tokens.weight", [8, 4], "BF16"), tensor(`${q}.bias`, [6])];
+    const embedding = matrix(8, 4);
+    const bias = { shape: [6], data: new Float32Array(6) };
+    const replaced = new Map([
+      ["model.embed_tokens.weight", embedding],
+      [`${q}.bias`, bias],
+    ]);
+    const plan = planMerge(base, [], { ...keep, replaced });
+    expect(plan.untied).toBe(true);
+    expect(plan.shards[0]!.tensors.map(({ name, replacement, source }) => [name, source.name, replacement])).toEqual([
+      ["model.embed_tokens.weight", "model.embed_tokens.weight", embedding],
+      [`${q}.bias`, `${q}.bias`, bias],
+      ["lm_head.weight", "model.embed_tokens.weight", undefined],
+    ]);
+    const head = planMerge(base, [], { ...keep, replaced: new Map([["lm_head.weight", embedding]]) });
+    expect(head.shards[0]!.tensors.at(-1)).toMatchObject({ name: "lm_head.weight", replacement: embedding });
+    const other = new Map([[`${q}.bias`, matrix(6, 1)]]);
+    expect(() => planMerge(base, [], { ...keep, replaced: other })).toThrow(
+      "of shape [6,1], but the base model's has [6]",
+    );
+    expect(() => planMerge(base, [], { ...keep, replaced: new Map([["o.bias", bias]]) })).toThrow("changes o.bias");
+  });
+
   it("finds weights in files that were saved without the output head", () => {
     const module = "transformer.h.0.attn.c_attn";
     const plan = planMerge([tensor("h.0.attn.c_attn.weight", [6, 4])], [lora(module, 6, 4)], keep);

@@ -120,9 +120,9 @@ describe("a model", () => {
     expect(() => modules(".*(q_proj")).toThrow(refusal("nor a regular expression", "CONFIG_INVALID"));
   });
 
-  it("starts A normal with standard deviation 1 / r when asked to", () => {
+  it("starts A normal with standard deviation 1 / r when asked to", async () => {
     const { layout, initialParameters: start } = build({}, { ...tinyLora, r: 2, initLoraWeights: "gaussian" });
-    const flat = start(7);
+    const flat = await start(7);
     const down = layout.tensors.flatMap(({ name, offset, shape }) =>
       name.endsWith("lora_A.weight") ? [...flat.slice(offset, offset + shape[0]! * shape[1]!)] : [],
     );
@@ -130,6 +130,23 @@ describe("a model", () => {
     expect(deviation).toBeGreaterThan(0.4);
     expect(deviation).toBeLessThan(0.6);
     expect(Math.max(...down.map(Math.abs))).toBeGreaterThan(1);
+  });
+
+  it("trains copies of what is to be saved, of biases and lengths where asked to, and says what they start from", () => {
+    const lora = { ...tinyLora, useDora: true, bias: "lora_only", modulesToSave: ["lm_head"] } as const;
+    const { frozen, layout, starts } = build({ attention_bias: true, tie_word_embeddings: true }, lora);
+    const prefix = "base_model.model.";
+    const layer = "model.layers.0.self_attn.q_proj";
+    expect(Object.fromEntries([...starts].map(([name, { as, from }]) => [name, [as, from]]))).toMatchObject({
+      [`${prefix}${layer}.lora_magnitude_vector`]: ["row lengths", `${layer}.weight`],
+      [`${prefix}${layer}.base_layer.bias`]: ["copy", `${layer}.bias`],
+      [`${prefix}lm_head.weight`]: ["copy", "model.embed_tokens.weight"],
+    });
+    expect(layout.tensors.map(({ name }) => name)).toEqual(expect.arrayContaining([...starts.keys()]));
+    expect([frozen.has(`${layer}.bias`), frozen.has(`${layer}.weight`)]).toEqual([false, true]);
+    expect(() => build({}, { ...tinyLora, modulesToSave: ["o_proj"] })).toThrow(
+      refusal("embed_tokens, lm_head can be trained as a whole", "CONFIG_INVALID"),
+    );
   });
 
   it("estimates more memory for longer sequences, larger batches and more adapters", () => {

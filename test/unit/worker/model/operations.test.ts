@@ -199,6 +199,20 @@ describe("the gradient rule agrees with central finite differences for", () => {
     );
   });
 
+  it("DoRA's length and input, whatever is dropped", async () => {
+    const x = parameter("x", ["T", 5]);
+    const weight = input("weight", [4, 5]);
+    const lowRank = { down: input("down", [2, 5]), up: input("up", [4, 2]), scale: 1.5 };
+    const magnitude = parameter("magnitude", [4]);
+    const bias = parameter("bias", [4]);
+    const feeds = { down: values("down", [2, 5]), up: values("up", [4, 2]), weight: values("weight", [4, 5]) };
+    await checkGradients(linear(x, { weight, bias, lowRank: { ...lowRank, magnitude } }), [x, magnitude, bias], feeds);
+    const mask = input("mask", ["T", 5]);
+    const kept = values("mask", mask.shape).map((value) => (value > 0 ? 2 : 0));
+    const dropping = linear(x, { weight, bias, lowRank: { ...lowRank, magnitude, mask } });
+    await checkGradients(dropping, [x, magnitude, bias], { ...feeds, mask: kept });
+  });
+
   it("grouped-query attention", async () => {
     const query = parameter("query", ["T", 16]);
     const key = parameter("key", ["T", 8]);

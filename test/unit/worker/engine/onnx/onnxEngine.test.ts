@@ -99,7 +99,7 @@ describe("the onnx engine", () => {
 
   it("starts from the base model: with B at zero an adapter changes nothing", async () => {
     const { engine } = await open();
-    await engine.setParameters(engine.initialParameters(1));
+    await engine.setParameters(await engine.initialParameters(1));
     const started = await engine.evaluate(batch);
     await engine.setParameters(new Float32Array(engine.layout.elements));
     expect(await engine.evaluate(batch)).toEqual(started);
