@@ -16,6 +16,9 @@ const available = (() => {
   }
 })();
 
+/** Steps that the Trainer takes to its checkpoint; twenty say as much as thousands do, in seconds. */
+const steps = Number(process.env["COORD_TRAINER_STEPS"] ?? 20);
+
 describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has no accelerate)`, () => {
   let home: CoordHome;
   beforeAll(async () => {
@@ -30,13 +33,14 @@ describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has 
       home.path("model"),
       home.path("texts.jsonl"),
       home.path("trainer"),
+      String(steps),
     ];
     execFileSync(python, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, HF_HUB_OFFLINE: "1" } });
   });
   afterAll(() => home.remove());
 
   it("leaves a checkpoint that is imported and goes on where its loss was", async () => {
-    const checkpoint = home.path("trainer", "checkpoint-20");
+    const checkpoint = home.path("trainer", `checkpoint-${steps}`);
     const output = home.path("out");
     const flags = ["--learning-rate", "0.01", "--lr-scheduler-type", "constant", "--threads-per-worker", "1"];
     const report = await home.json<{ run: string; leftOut: string[] }>([
@@ -44,30 +48,32 @@ describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has 
       ...["--output", output, ...flags],
     ]);
     expect(report).toMatchObject({
-      step: 20,
-      maxSteps: 30,
+      step: steps,
+      maxSteps: steps + 10,
       modules: 14,
-      // Twenty steps and two held-out losses.
-      logged: 22,
-      settings: { loraR: 4, loraAlpha: 8, perDeviceTrainBatchSize: 1, saveSteps: 20, evalSteps: 10 },
+      // Each step, and two held-out losses.
+      logged: steps + 2,
+      settings: { loraR: 4, loraAlpha: 8, perDeviceTrainBatchSize: 1, saveSteps: steps, evalSteps: steps / 2 },
     });
     const pickles = (await readdir(checkpoint)).filter((name) => /\.(pt|pth|bin)$/.test(name)).sort();
     expect(report.leftOut.map((clause) => clause.split(" ")[0])).toEqual(pickles);
     expect(pickles).toContain("optimizer.pt");
     // The weights are the Trainer's, bit for bit, whatever the order of the tensors.
-    expect(await sha256(join(output, "checkpoint-20", "adapter_model.safetensors"))).toBe(
+    expect(await sha256(join(output, `checkpoint-${steps}`, "adapter_model.safetensors"))).toBe(
       await sha256(join(checkpoint, "adapter_model.safetensors")),
     );
 
     const resumed = await home.coord(["resume", output]);
     expect(resumed, resumed.stderr).toMatchObject({ exitCode: 0 });
-    const state = JSON.parse(await readFile(join(output, "checkpoint-30", "trainer_state.json"), "utf8"));
+    const state = JSON.parse(await readFile(join(output, `checkpoint-${steps + 10}`, "trainer_state.json"), "utf8"));
     const losses = state.log_history.filter((line: { loss?: number }) => line.loss !== undefined);
-    expect(losses.map(({ step }: { step: number }) => step)).toEqual(Array.from({ length: 30 }, (_, at) => at + 1));
-    const [first, before, after] = [losses[0].loss, losses[19].loss, losses[20].loss];
-    process.stdout.write(`Trainer's losses ${first} … ${before}; here then ${after} … ${losses[29].loss}\n`);
+    expect(losses.map(({ step }: { step: number }) => step)).toEqual(
+      Array.from({ length: steps + 10 }, (_, at) => at + 1),
+    );
+    const [first, before, after] = [losses[0].loss, losses[steps - 1].loss, losses[steps].loss];
+    process.stdout.write(`Trainer's losses ${first} … ${before}; here then ${after} … ${losses.at(-1).loss}\n`);
     expect(Math.abs(after - before)).toBeLessThan(0.2 * (first - before));
-    const later = losses.slice(20).map(({ loss }: { loss: number }) => loss);
+    const later = losses.slice(steps).map(({ loss }: { loss: number }) => loss);
     expect(Math.max(...later)).toBeLessThan((first + before) / 2);
   });
 
@@ -78,7 +84,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 warnings.simplefilter("error", UserWarning)
 PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(sys.argv[1]), sys.argv[2])`;
-    execFileSync(python, ["-c", script, home.path("model"), home.path("out", "checkpoint-30")], {
+    execFileSync(python, ["-c", script, home.path("model"), home.path("out", `checkpoint-${steps + 10}`)], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { ...process.env, HF_HUB_OFFLINE: "1" },
     });

@@ -1,4 +1,7 @@
-"""Trains a LoRA adapter with HuggingFace's Trainer and leaves its checkpoints: trainer_reference.py BASE ROWS OUTPUT."""
+"""Trains a LoRA adapter with HuggingFace's Trainer and leaves its checkpoints, one after STEPS steps:
+
+trainer_reference.py BASE ROWS OUTPUT STEPS
+"""
 
 import json
 import sys
@@ -8,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 base_path, rows_path, output = sys.argv[1:4]
+steps = int(sys.argv[4])
 torch.manual_seed(0)
 tokenizer = AutoTokenizer.from_pretrained(base_path)
 model = get_peft_model(
@@ -19,15 +23,15 @@ with open(rows_path, encoding="utf-8") as rows:
 samples = [{"input_ids": row, "labels": row} for row in ids]
 arguments = TrainingArguments(
     output_dir=output,
-    max_steps=30,
+    max_steps=steps + 10,
     per_device_train_batch_size=1,
     per_device_eval_batch_size=1,
     learning_rate=0.01,
     lr_scheduler_type="constant",
     logging_steps=1,
     eval_strategy="steps",
-    eval_steps=10,
-    save_steps=20,
+    eval_steps=steps // 2,
+    save_steps=steps,
     report_to=[],
     use_cpu=True,
     disable_tqdm=True,

@@ -23,7 +23,9 @@ describe("importedConfig", () => {
     const { config, taken } = decide();
     const expected = { loraR: 4, loraAlpha: 32, loraDropout: 0.1, numTrainEpochs: 2, maxSteps: 40, saveSteps: 10 };
     const scaling = { useRslora: true, rankPattern: ["v_proj=2"], alphaPattern: [] };
-    expect(taken).toEqual({ ...expected, ...scaling, perDeviceTrainBatchSize: 3, targetModules: ["q_proj", "v_proj"] });
+    const plain = { useDora: false, bias: "none", modulesToSave: [] };
+    const targetModules = ["q_proj", "v_proj"];
+    expect(taken).toEqual({ ...expected, ...scaling, ...plain, perDeviceTrainBatchSize: 3, targetModules });
     expect(config).toMatchObject({ ...expected, adamStartStep: 9, loggingSteps: 1 });
   });
 
