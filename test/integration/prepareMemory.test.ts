@@ -19,7 +19,7 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 const program = `
   const { prepareDataset } = await import(${JSON.stringify(compiled("coordinator/dataset/prepareDataset.js"))});
   const { runConfigSchema } = await import(${JSON.stringify(compiled("shared/config/schema.js"))});
-  const [path, cacheDirectory] = process.argv.slice(1);
+  const [path, cacheDirectory] = process.argv.slice(2);
   const { summary } = await prepareDataset({
     config: runConfigSchema.parse({ maxLength: 64 }),
     modelDirectory: "deploy/demo/model",
@@ -32,8 +32,10 @@ const program = `
 `;
 
 async function prepare(path: string): Promise<{ rows: number; peakBytes: number }> {
-  const args = ["--input-type=module", "-e", program, path, join(directory, "cache")];
-  const { stdout } = await execa(process.execPath, args);
+  // A file, because threads take over the arguments of a program that is given as text.
+  const script = join(directory, "prepare.mjs");
+  await writeFile(script, program);
+  const { stdout } = await execa(process.execPath, [script, path, join(directory, "cache")]);
   return JSON.parse(stdout) as { rows: number; peakBytes: number };
 }
 
