@@ -79,8 +79,13 @@ async function parseValues(command: Command, rest: readonly string[]): Promise<C
 
 function usageError(message: string, { usage }: Command): CoordError {
   const flag = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
-  const sentence = flag === undefined ? message.replace(/\.?$/, ".") : `--${flag} needs a value.`;
-  return new CoordError("CONFIG_INVALID", `${sentence} See coord ${usage.split(" ")[0]} --help.`);
+  const [name] = usage.split(" ");
+  const sentences = [
+    [flag !== undefined, `--${flag} needs a value.`],
+    [/^Not enough non-option arguments/.test(message), `The command is coord ${usage}.`],
+  ] as const;
+  const sentence = sentences.find(([fits]) => fits)?.[1] ?? message.replace(/\.?$/, ".");
+  return new CoordError("CONFIG_INVALID", `${sentence} See coord ${name} --help.`);
 }
 
 function declare(parser: Argv, command: Command): Argv {

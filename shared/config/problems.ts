@@ -15,7 +15,8 @@ export function problemSentence(issue: Issue, setting: Setting, place: string, v
 }
 
 function allowed(issue: Issue, setting: Setting): string {
-  // An element of a list: the only rule for a name is that it is not empty.
+  if (issue.path.length > 1 && issue.code === "invalid_value") return `must be a list of ${issue.values.join(", ")}`;
+  // An element of a list of any names: the only rule for one is that it is not empty.
   if (issue.path.length > 1) return issue.message.startsWith("must ") ? issue.message : "must be a list of names";
   switch (issue.code) {
     case "invalid_type":

@@ -124,6 +124,7 @@ describe("runCli", () => {
       '2 settings are wrong:\n  - --nodes must be a whole number, got "x".\n  - --gpus must be at least 1, got 0.',
     ],
     [["launch", "--gpus"], "--gpus needs a value. See coord launch --help."],
+    [["data"], "The command is coord data <action> <files..>. See coord data --help."],
     [["status", "a", "b"], "Unknown argument: b. See coord status --help."],
     [["launch", "extra"], "Unknown argument: extra. See coord launch --help."],
     [

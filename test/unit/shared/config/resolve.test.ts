@@ -87,6 +87,11 @@ describe("resolveConfig", () => {
       "--eval-split must be at most 0.5, or a whole number of samples, got 0.7.",
     ],
     ["an exclusive maximum itself", { flags: { "adam-beta1": "1" } }, "--adam-beta1 must be less than 1, got 1."],
+    [
+      "an unknown choice in a list",
+      { flags: { "report-to": "wandb" } },
+      '--report-to must be a list of tensorboard, mlflow, got ["wandb"].',
+    ],
     ["an unknown choice", { flags: { engine: "torch" } }, '--engine must be one of onnx, tfjs, got "torch".'],
     [
       "an unknown device",

@@ -162,7 +162,7 @@ describe("coord data convert", () => {
     [["convert", "a.jsonl", "--to", "alpaca", "--output", "a.jsonl"], /a\.jsonl is there already/],
     [["convert", "no.jsonl", "--to", "alpaca", "--output", "b.jsonl"], /no\.jsonl does not exist/],
     [["show", "a.jsonl"], /knows inspect and convert, not "show"/],
-    [["inspect"], /needs at least one file|Not enough/],
+    [["inspect"], /needs at least one file|The command is/],
   ])("refuses %j", async (argv, message) => {
     const path = await save("a.jsonl", [dialogue("q", "a")]);
     const before = await read(path);
