@@ -36,6 +36,8 @@ try {
   await page.goto(url);
   await page.locator(".cell").nth(5).click();
   await page.mouse.move(0, 0);
+  // The click has scrolled the worker into view; the picture begins at the top.
+  await page.evaluate(() => scrollTo(0, 0));
   await delay(1500);
   const path = join(root, "deploy", "demo", "dashboard.png");
   await page.screenshot({ path });
