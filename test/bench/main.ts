@@ -1,5 +1,5 @@
 // Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [watching] [workers] [engine-memory] [engine-memory-7b]
-// [engine] [dataset] [--json] [--write] [--repetitions N]
+// [engine] [dataset] [launch] [--json] [--write] [--repetitions N]
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,6 +12,8 @@ import { type MemoryModel, measureEngineMemory } from "./engine/engineMemory.ts"
 import { memoryModels, sevenBillion } from "./engine/memoryModels.ts";
 import { measureEngineSpeed } from "./engine/speed/engineSpeed.ts";
 import { modelSize, sequenceLength, withGeneratedModel } from "./generatedModel.ts";
+import { measureLaunch } from "./launch/launchBench.ts";
+import { renderLaunch } from "./launch/renderLaunch.ts";
 import { describeMachine } from "./machine.ts";
 import { measureWatching, measureWorkers, renderWatching, renderWorkers } from "./operations/operationsBench.ts";
 import { measurePlan, renderPlanResults } from "./planBench.ts";
@@ -22,10 +24,11 @@ import { measureTraining } from "./trainingBench.ts";
 
 const names = ["demo", "0.1b", "allreduce"] as const;
 /** Each has a page of its own, test/bench/operations/NAME.md, and runs when it is named. */
-const paged = ["plan", "watching", "workers"] as const;
+const paged = ["plan", "watching", "workers", "launch"] as const;
 const titles: Readonly<Record<(typeof paged)[number], string>> = {
   plan: "Predictions of `coord plan` against runs",
   watching: "What watching costs a training",
+  launch: "How long a launch takes",
   workers: "What many workers cost a coordinator",
 };
 /** Run when they are named; some take gigabytes, engine-memory-7b 14 of disk. */
@@ -78,6 +81,10 @@ async function measureOne(name: (typeof paged)[number], signal: AbortSignal) {
     case "watching": {
       const figures = await measureWatching(signal, progress);
       return { figures, body: renderWatching(figures) };
+    }
+    case "launch": {
+      const figures = await measureLaunch(repetitions, signal, progress);
+      return { figures, body: renderLaunch(figures) };
     }
     case "workers": {
       const figures = await measureWorkers(signal, progress);

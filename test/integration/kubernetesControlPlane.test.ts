@@ -1,13 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parse, parseAllDocuments, stringify } from "yaml";
+import { runSelector } from "../../coordinator/launch/kubernetes/agentObjects.ts";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { CoordHome, sha256 } from "../support/coord.ts";
+import { DocReader } from "../support/docCommands.ts";
+import { environment, processesOf } from "../support/killEverything.ts";
 import { ControlPlane, controlPlanePrograms } from "../support/kubernetes/controlPlane.ts";
 import { LocalKubelet } from "../support/kubernetes/localKubelet.ts";
+import { launcherContract } from "../support/launcherContract.ts";
 import { baseDirectory } from "../support/manifests.ts";
+import { slowedDown } from "../support/smallRun.ts";
 
 const bin = controlPlanePrograms();
 const isRoot = process.getuid?.() === 0;
@@ -63,11 +68,10 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
     }
   });
 
-  /** A copy of the manifests with secrets and a shorter run. */
-  function prepare(): string {
-    const directory = home.path(`k8s-${++count}`);
+  /** A copy of the manifests with a shorter run, and with secrets unless a reader of the page makes them. */
+  function prepare(directory = home.path(`k8s-${++count}`), withSecrets = true): string {
     cpSync(join(baseDirectory, ".."), directory, { recursive: true });
-    execFileSync("sh", [join(directory, "make-secrets.sh")], { stdio: "pipe" });
+    if (withSecrets) execFileSync("sh", [join(directory, "make-secrets.sh")], { stdio: "pipe" });
     const config = join(directory, "base", "coord.yaml");
     writeFileSync(config, stringify({ ...parse(readFileSync(config, "utf8")), ...settings }));
     return directory;
@@ -76,6 +80,12 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
   /** Applies the base; unknown fields are errors. */
   function apply(): void {
     const directory = prepare();
+    offerVolume();
+    plane.kubectl("apply", "--validate=strict", "-k", join(directory, "base"));
+  }
+
+  /** What a cluster's storage class does: a disk for the claim of the base. */
+  function offerVolume(): void {
     volume = home.path(`volume-${count}`);
     const disk = {
       apiVersion: "v1",
@@ -91,7 +101,6 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
     const file = home.path(`disk-${count}.json`);
     writeFileSync(file, JSON.stringify(disk));
     plane.kubectl("apply", "--validate=strict", "-f", file);
-    plane.kubectl("apply", "--validate=strict", "-k", join(directory, "base"));
   }
 
   async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
@@ -109,6 +118,12 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
   }
+
+  const onCluster = () => ({ KUBECONFIG: plane.kubeconfig, PATH: `${bin}:${process.env["PATH"]}` });
+  const launcher = () => [
+    ...["--launcher", "k8s", "--kube-namespace", namespace, "--kube-image", "coord:test"],
+    ...["--listen", "0.0.0.0", "--advertise", kubelet.hostAddress, "--nodes", "2", "--gpus", "1"],
+  ];
 
   const succeeded = (job: string) =>
     until(`${job} completes`, async () => (await plane.api.get(`${jobsPath}/${job}`))["status"].completionTime);
@@ -151,30 +166,23 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
     await expectSameAdapter();
   });
 
-  describe("coord launch --launcher k8s", () => {
-    const onCluster = () => ({ KUBECONFIG: plane.kubeconfig, PATH: `${bin}:${process.env["PATH"]}` });
-    const launcher = () => [
-      ...["--launcher", "k8s", "--kube-namespace", namespace, "--kube-image", "coord:test"],
-      ...["--listen", "0.0.0.0", "--advertise", kubelet.hostAddress, "--nodes", "2"],
-    ];
-
-    it("trains to the same adapter on pods, also when one is deleted, and leaves nothing in the cluster", async () => {
+  describe("launched from outside", () => {
+    beforeEach(() => {
       plane.kubectl("create", "namespace", namespace);
-      const output = home.path("launched");
-      const args = ["launch", "--detach", ...launcher(), "--output", output, ...flags];
-      const launched = await home.coord(args, onCluster());
-      expect(launched.exitCode, launched.stderr).toBe(0);
-      const runId = launched.stdout.trim();
-      await until("step 4", async () => (await home.metrics(runId)).some((line) => line["step"] === 4));
-      const [pod] = kubelet.running(`coord-${runId}`);
-      plane.kubectl("delete", "pod", pod!, "-n", namespace, "--wait=false");
-      await until("the end", async () => (await home.json<{ state: string }>(["status", runId])).state === "finished");
-      expect(await sha256(join(output, "adapter_model.safetensors"))).toBe(expected);
-      await until("an empty namespace", () => {
-        const left = plane.kubectl("get", "job,secret,pod", "-n", namespace, "-o", "name");
-        return left.trim() === "";
-      });
     });
+
+    launcherContract("Kubernetes", () => ({
+      home,
+      flags: launcher(),
+      env: onCluster(),
+      loseNode: (runId) => kubelet.kill(kubelet.running(`coord-${runId}`)[0]!),
+      launcherOf: (runId) =>
+        processesOf(runId).filter((pid) => !environment(pid).includes("COORD_HOME=/var/lib/coord")),
+      thingsOf(runId) {
+        const found = plane.kubectl("get", "job,secret,pod", "-n", namespace, "-l", runSelector(runId), "-o", "name");
+        return found.split("\n").filter((line) => line !== "");
+      },
+    }));
 
     it("refuses to start where the cluster does not answer or nothing may be created", async () => {
       const nowhere = { ...onCluster(), KUBECONFIG: home.path("none") };
@@ -182,39 +190,116 @@ describe.skipIf(bin === undefined || !isRoot)(`the manifests on a real control p
       expect(unanswered).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("The cluster cannot be asked") });
       const noKubectl = await home.coord(["launch", ...launcher(), ...flags], { PATH: "/nonexistent" });
       expect(noKubectl).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("kubectl is not on the PATH") });
-      plane.kubectl("create", "namespace", namespace);
-    });
-
-    it("is cleared away by kill-stale when its coordinator was murdered", async () => {
-      plane.kubectl("create", "namespace", namespace);
-      const args = ["launch", "--detach", ...launcher(), "--output", home.path("murdered"), ...flags];
-      const { stdout } = await home.coord([...args, "--max-steps", "2000"], onCluster());
-      const runId = stdout.trim();
-      await until("step 2", async () => (await home.metrics(runId)).some((line) => line["step"] === 2));
-      const record = readFileSync(join(home.home, "runs", runId, "coordinator.json"), "utf8");
-      process.kill((JSON.parse(record) as { process: { pid: number } }).process.pid, "SIGKILL");
-      const objects = () => plane.kubectl("get", "job,secret", "-n", namespace, "-o", "name");
-      expect(objects()).toContain(`job.batch/coord-${runId}`);
-      const cleared = await home.coord(["kill-stale", "--run", runId], onCluster());
-      expect(cleared).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(`job.batch/coord-${runId}`) });
-      expect(objects()).toBe("");
-      await until("no pod", () => kubelet.running(`coord-${runId}`).length === 0);
     });
   });
 
-  it("train to the same adapter when a worker's pod is deleted on the way", async () => {
+  it("train to the same adapter when a worker's pod is deleted, and later the coordinator's killed", async () => {
     apply();
     await stepReached(4);
-    const [pod] = kubelet.running("coord-worker");
-    plane.kubectl("delete", "pod", pod!, "-n", namespace, "--wait=false");
+    plane.kubectl("delete", "pod", kubelet.running("coord-worker")[0]!, "-n", namespace, "--wait=false");
+    await stepReached(8);
+    kubelet.kill(kubelet.running("coord-coordinator")[0]!);
     await expectSameAdapter();
   });
 
-  it("train to the same adapter when the coordinator's pod is killed on the way", async () => {
-    apply();
-    await stepReached(8);
-    const [pod] = kubelet.running("coord-coordinator");
-    kubelet.kill(pod!);
-    await expectSameAdapter();
+  it("do what their page says, command by command", async () => {
+    const directory = home.path("reader");
+    const manifests = prepare(join(directory, "deploy", "k8s"), false);
+    rmSync(join(manifests, "base", "secrets"), { recursive: true, force: true });
+    const kustomization = join(manifests, "base", "kustomization.yaml");
+    const slow = Object.entries(slowedDown(250)).map(([name, value]) => `      - ${name}=${value}\n`);
+    // Slow enough to be looked at.
+    const text = readFileSync(kustomization, "utf8").replace(/( +- COORD_RUN_ID=.*\n)/, `$1${slow.join("")}`);
+    writeFileSync(kustomization, text);
+    offerVolume();
+    const program = join(packageRoot(), "dist", "coordinator", "cli", "main.js");
+    const reader = new DocReader("k8s/README.md", {
+      home,
+      directory,
+      env: {
+        ...onCluster(),
+        KUBECTL: join(bin!, "kubectl"),
+        KUBELET: home.path("nodes"),
+        COORD: `${process.execPath} ${program}`,
+        ...Object.fromEntries(
+          Object.entries(settings).map(([key, value]) => [`COORD_${key.toUpperCase()}`, String(value)]),
+        ),
+      },
+      programs: { kubectl: `exec ${join(packageRoot(), "test", "support", "kubernetes", "kubectl.sh")} "$@"` },
+    });
+    for (const verb of ["docker build", "docker push"]) reader.skip(verb, "a daemon and a registry are not at hand");
+    await reader.type("sh deploy/k8s/make-secrets.sh");
+    await reader.type("kubectl apply");
+    await stepReached(2);
+    expect((await reader.type("kubectl -n coord get pods")).stdout).toMatch(/coord-coordinator-\S+ +1\/1 +Running/);
+    expect((await reader.type("kubectl -n coord exec job")).stdout).toContain("training");
+    await reader.type("kubectl -n coord exec -it job", {}, /step|%/i);
+    expect((await reader.type("kubectl -n coord logs")).stdout).toContain(`Step ${steps} of ${steps}`);
+    await succeeded("coord-worker");
+    await reader.type("kubectl -n coord apply");
+    await reader.type("kubectl -n coord wait");
+    await reader.type("kubectl -n coord cp");
+    expect(await sha256(join(directory, "output", "adapter_model.safetensors"))).toBe(expected);
+    await reader.type("kubectl -n coord delete pod");
+
+    // Another run, as the page has it further down, to be stopped.
+    plane.kubectl("delete", "job", "--all", "-n", namespace);
+    writeFileSync(kustomization, text.replace(/COORD_RUN_ID=.*/, "COORD_RUN_ID=demo-2"));
+    const config = join(manifests, "base", "coord.yaml");
+    writeFileSync(config, stringify({ ...parse(readFileSync(config, "utf8")), output: "/data/output-2" }));
+    plane.kubectl("apply", "-k", join(manifests, "base"));
+    await until("step 2 of the second run", () =>
+      /"step":2,/.test(readText(join(volume, "home", "runs", "demo-2", "metrics.jsonl"))),
+    );
+    expect((await reader.type("kubectl -n coord exec job")).stdout).toMatch(/stopped after step/);
+    await reader.type("kubectl -n coord delete job");
+    await reader.type("kubectl apply");
+    await succeeded("coord-worker");
+    expect(await sha256(join(volume, "output-2", "adapter_model.safetensors"))).toBe(expected);
+
+    plane.kubectl("create", "namespace", "team");
+    try {
+      writeFileSync(join(directory, "rows.jsonl"), readFileSync(join(packageRoot(), "deploy", "demo", "data.jsonl")));
+      const models = home.path("models");
+      cpSync(join(packageRoot(), "deploy", "demo", "model"), join(models, "my-model"), { recursive: true });
+      offerClaim("models", models);
+      await reader.type("npx coord launch", {
+        "10.1.2.3": kubelet.hostAddress,
+        "--gpus 8": "--gpus 1",
+        "models:/models": `models:${models}`,
+        "--model /models": `--model ${models}`,
+      });
+      expect(readdirSync(join(directory, "out"))).toContain("adapter_model.safetensors");
+    } finally {
+      plane.kubectl("delete", "namespace", "team", "--wait", "--timeout=60s");
+    }
+    expect(reader.left).toEqual([]);
   });
+
+  /** A volume of the user's, with its claim, in the namespace of the page's last command. */
+  function offerClaim(name: string, path: string): void {
+    const size = { storage: "1Gi" };
+    const accessModes = ["ReadOnlyMany"];
+    const claimRef = { namespace: "team", name };
+    const items = [
+      {
+        apiVersion: "v1",
+        kind: "PersistentVolume",
+        metadata: { name: `disk-${name}` },
+        spec: { capacity: size, accessModes, hostPath: { path }, claimRef },
+      },
+      {
+        apiVersion: "v1",
+        kind: "PersistentVolumeClaim",
+        metadata: { name, namespace: "team" },
+        spec: { accessModes, resources: { requests: size } },
+      },
+    ];
+    writeFileSync(home.path("claim.json"), JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+    plane.kubectl("apply", "--validate=strict", "-f", home.path("claim.json"));
+  }
 });
+
+function readText(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}

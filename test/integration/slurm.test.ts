@@ -3,7 +3,9 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
-import { killEverything, processesOf } from "../support/killEverything.ts";
+import { DocReader } from "../support/docCommands.ts";
+import { killEverything, processesOf, processesOfNode } from "../support/killEverything.ts";
+import { launcherContract } from "../support/launcherContract.ts";
 import { slowedDown, smallRun } from "../support/smallRun.ts";
 import { TestSlurm, whyNoSlurm } from "../support/testSlurm.ts";
 
@@ -90,30 +92,30 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
     );
   }
 
-  it("trains on the nodes of a job to the bytes of a local run", async () => {
-    const { job, output, runId } = await submit();
-    await step(runId, 1);
-    expect((await status(runId)).job).toMatchObject({ id: job, state: "RUNNING", nodes: "n[1-2]" });
-    expect((await home.coord(["status", runId])).stdout).toContain(`${job} RUNNING on n[1-2]`);
-    await finish(runId);
-    expect(await finalDigests(output, steps)).toEqual(reference);
-    await state(job, "COMPLETED");
-    expect(processesOf(runId)).toEqual([]);
-  });
-
-  it("goes on in the same job after its coordinator was killed", async () => {
-    const { job, output, runId } = await submit();
-    await step(runId, 5);
-    const file = readFileSync(join(home.home, "runs", runId, "coordinator.json"), "utf8");
-    process.kill((JSON.parse(file) as { process: { pid: number } }).process.pid, "SIGKILL");
-    await finish(runId);
-    expect(await finalDigests(output, steps)).toEqual(reference);
-    await state(job, "COMPLETED");
-  });
+  launcherContract("Slurm", () => ({
+    home,
+    flags: ["--launcher", "slurm", "--nodes", "2", "--gpus", "1", "--partition", "debug"],
+    loseNode(runId) {
+      // Agents are started by srun, which names their program, too.
+      for (const pid of processesOfNode(runId, 1)) process.kill(pid, "SIGKILL");
+    },
+    // The batch step goes as a whole, and slurmd is not told: slurmstepd first, then the script, then the coordinator.
+    launcherOf(runId) {
+      const file = readFileSync(join(home.home, "runs", runId, "coordinator.json"), "utf8");
+      const { pid } = (JSON.parse(file) as { process: { pid: number } }).process;
+      return [parentOf(parentOf(pid)), parentOf(pid), pid];
+    },
+    thingsOf(runId) {
+      const jobs = slurm.command("squeue", "--noheader", `--name=coord-${runId}`, "--format=%i");
+      return jobs.split("\n").filter((line) => line !== "");
+    },
+  }));
 
   it("writes a checkpoint and queues again when Slurm warns it, and goes on to the same bytes", async () => {
     const { job, output, runId } = await submit(["--save-steps", "0"]);
     await step(runId, 5);
+    expect((await status(runId)).job).toMatchObject({ id: job, state: "RUNNING", nodes: "n[1-2]" });
+    expect((await home.coord(["status", runId])).stdout).toContain(`${job} RUNNING on n[1-2]`);
     slurm.command("scancel", "--batch", "--signal=USR1", job);
     await eventually("a second attempt", async () =>
       slurm.command("scontrol", "show", "job", job).includes("Restarts=1") ? true : undefined,
@@ -135,6 +137,24 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
     }
     await finish(runId);
     expect(await finalDigests(output, steps)).toEqual(reference);
+  });
+
+  it("goes on in the same job on the nodes that are left, where --min-nodes allows that", async () => {
+    const elastic = ["--min-nodes", "1", "--rejoin-timeout-ms", "2000", "--slots", "4"];
+    const { job, output, runId } = await submit(elastic);
+    await step(runId, 5);
+    slurm.crashNode(2);
+    try {
+      await finish(runId);
+    } finally {
+      slurm.startNode(2);
+    }
+    expect(await finalDigests(output, steps)).toEqual(reference);
+    await state(job, "COMPLETED");
+    expect(slurm.command("scontrol", "show", "job", job)).toContain("Restarts=0");
+    const words = (await home.events(runId)).map(({ message }) => message).join("\n");
+    expect(words).toContain("The 2 workers that are left of 4 are ready");
+    expect(processesOf(runId)).toEqual([]);
   });
 
   it("stops after a checkpoint and resumes as another job", async () => {
@@ -166,6 +186,35 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
     expect(processesOf(runId)).toEqual([]);
   });
 
+  it("does what its page says, command by command", async () => {
+    const settings = { COORD_MAX_STEPS: String(steps), COORD_THREADS_PER_WORKER: "1", COORD_SAVE_STEPS: "0" };
+    const env = { ...slurm.env, ...settings, ...slowedDown(stepMs) };
+    const reader = new DocReader("slurm/README.md", { home, directory: home.path("reader"), env });
+    const output = home.path("typed");
+    const places = { MODEL: home.path("model"), DATA: home.path("rows.jsonl"), OUT: output };
+    const shape = { "--gpus 8": "--gpus 2" };
+    await reader.type("sinfo");
+    const submitted = await reader.type("coord launch", {
+      ...shape,
+      ...places,
+      "--partition gpu": "--partition debug",
+    });
+    const RUN = /[Rr]un (\S+) is Slurm job/.exec(submitted.stdout)![1]!;
+    runs.push(RUN);
+    const printed = await reader.type("coord launch", shape);
+    expect(printed.stdout).toContain("#SBATCH --gres=gpu:2\n");
+    await step(RUN, 2);
+    expect((await reader.type("coord status", { RUN })).stdout).toMatch(/RUNNING on n\[1-2\]/);
+    await reader.type("coord attach", { RUN }, /step|%/i);
+    expect((await reader.type("coord stop", { RUN })).stdout).toMatch(/stopped after step/);
+    await eventually("idle nodes", async () => slurm.idleNodes() === 2 || undefined, 90_000);
+    await reader.type("coord resume", { RUN });
+    await finish(RUN);
+    expect(await readdir(output)).toContain(`checkpoint-${steps}`);
+    await reader.type("coord kill-stale");
+    expect(reader.left).toEqual([]);
+  });
+
   it("leaves nothing of a job that sbatch refuses, and prints a script that bash can read", async () => {
     const flags = ["--launcher", "slurm", "--nodes", "2", "--gpus", "2", ...model, "--output", home.path("never")];
     const before = await readdir(join(home.home, "runs"));
@@ -179,3 +228,11 @@ describe.skipIf(skipped)(`coord launch --launcher slurm${skipped ? ` (skipped: $
     expect(await readdir(join(home.home, "runs"))).toEqual(before);
   });
 });
+
+function parentOf(pid: number): number {
+  return Number(
+    readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/^.*\) /, "")
+      .split(" ")[1],
+  );
+}

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
-import { killEverything, processesOf } from "../support/killEverything.ts";
+import { DocReader } from "../support/docCommands.ts";
+import { commandLine, environment, killEverything, processesOf } from "../support/killEverything.ts";
+import { launcherContract } from "../support/launcherContract.ts";
 import { slowedDown, smallRun } from "../support/smallRun.ts";
 import { TestHosts, whyNoHosts } from "../support/testHosts.ts";
 
@@ -64,65 +66,28 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
       (await home.metrics(runId)).some((line) => (line["step"] ?? 0) >= wanted) ? true : undefined,
     );
 
-  it("trains across hosts with TLS to the bytes of a local run, and leaves no process and no credential behind", async () => {
-    const { output, runId } = await launch();
-    await step(runId, 1);
-    const { workers } = await status(runId);
+  it("trains on hosts with other numbers of GPUs, with TLS, also when a cable is pulled out and plugged in again", async () => {
+    const { output, runId } = await launch(["--heartbeat-timeout-ms", "2000"]);
+    await step(runId, 5);
+    const { generation: before, workers } = await status(runId);
     expect(workers.map(({ host, node }) => `${node} ${host}`)).toEqual(["0 host1", "1 host2", "1 host2"]);
-    const commandLines = processesOf(runId).map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8"));
     const [token, ...certificates] = readFileSync(join(home.home, "runs", runId, "token"), "utf8")
       .trim()
       .split("\n");
     expect(certificates.length).toBeGreaterThan(3);
-    expect(commandLines.filter((line) => line.includes(token!))).toEqual([]);
-    await finish(runId);
-    expect(await finalDigests(output, steps)).toEqual(reference);
-    expect(processesOf(runId)).toEqual([]);
-    expect(await readdir(join(hosts.home(2), "runs", runId))).toEqual(["logs", "processes"]);
-  });
-
-  it("goes on after the cable of a host was pulled out and plugged in again", async () => {
-    const { output, runId } = await launch(["--heartbeat-timeout-ms", "2000"]);
-    await step(runId, 5);
-    const before = (await status(runId)).generation;
+    expect(
+      processesOf(runId)
+        .map(commandLine)
+        .filter((line) => line.includes(token!)),
+    ).toEqual([]);
     hosts.cable(2, "down");
     await eventually("the host's loss", async () => ((await status(runId)).state === "forming" ? true : undefined));
     hosts.cable(2, "up");
     await finish(runId);
     expect(await finalDigests(output, steps)).toEqual(reference);
     expect(Number(readFileSync(join(home.home, "runs", runId, "generation"), "utf8"))).toBeGreaterThan(before);
-  });
-
-  it("goes on after a host was rebooted", async () => {
-    const { output, runId } = await launch();
-    await step(runId, 5);
-    hosts.crash(2);
-    await eventually("word of it", async () =>
-      (await home.events(runId)).some(({ message }) => /agent of node 1/.test(message)) ? true : undefined,
-    );
-    hosts.boot(2);
-    await finish(runId);
-    expect(await finalDigests(output, steps)).toEqual(reference);
     expect(processesOf(runId)).toEqual([]);
-  });
-
-  it("goes on after the coordinator was killed, with the agents that are there", async () => {
-    const { output, runId } = await launch();
-    await step(runId, 5);
-    const agents = agentsOf(runId);
-    expect(agents).toHaveLength(2);
-    const before = (await status(runId)).generation;
-    killCoordinator(runId);
-    await eventually("a new generation", async () => {
-      const now = await home.json<Status>(["status", runId]).catch(() => undefined);
-      return now && now.state === "training" && now.generation > before ? true : undefined;
-    });
-    expect(agentsOf(runId)).toEqual(agents);
-    await finish(runId);
-    expect(await finalDigests(output, steps)).toEqual(reference);
-    expect((await home.events(runId)).filter(({ message }) => /agent of node/.test(message))).toEqual([]);
-    // What had started the second coordinator looks every half second whether the run is over.
-    await eventually("no process", async () => (processesOf(runId).length === 0 ? true : undefined), 5000);
+    expect(await readdir(join(hosts.home(2), "runs", runId))).toEqual(["logs", "processes"]);
   });
 
   it("comes to the same bytes over a narrow and a lossy line", async () => {
@@ -133,34 +98,42 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
     expect(await finalDigests(output, steps)).toEqual(reference);
   });
 
-  it("has kill-stale end what a murdered launcher has left on all hosts", async () => {
-    const { runId } = await launch();
-    await step(runId, 5);
-    // The launching host dies: the coordinator, what watches over it, and the ssh connections.
-    const here = processesOf(runId).filter((pid) => !isOn(hosts, pid));
-    for (const pid of here) process.kill(pid, "SIGKILL");
-    expect(processesOf(runId).length).toBeGreaterThanOrEqual(5);
-    const dry = await home.coord(["kill-stale", "--dry-run"]);
-    expect(dry.stdout).toMatch(/Would end/);
-    expect(processesOf(runId).length).toBeGreaterThanOrEqual(5);
-    const { exitCode, stdout } = await home.coord(["kill-stale"]);
-    expect(stdout).toContain(`Host ${hosts.addresses[0]}, run ${runId}`);
-    expect(exitCode).toBe(0);
-    expect(processesOf(runId)).toEqual([]);
+  it("does what its page says, command by command", async () => {
+    const env = { COORD_SSH_ARG: hosts.sshFlags.map((flag) => flag.replace("--ssh-arg=", "")).join(",") };
+    const settings = { COORD_MAX_STEPS: "4", COORD_THREADS_PER_WORKER: "1", COORD_MAX_LENGTH: "64" };
+    const reader = new DocReader("ssh/README.md", {
+      home,
+      directory: home.path("reader"),
+      env: { ...env, ...settings },
+    });
+    const [first, second] = hosts.addresses as [string, string];
+    const names = { "alice@gpu1": `root@${first}` };
+    const places = (output: string) => ({ MODEL: home.path("model"), DATA: home.path("rows.jsonl"), OUT: output });
+    await reader.type("ssh", { ...names, "ssh ": `ssh ${hosts.sshFlags.join(" ").replaceAll("--ssh-arg=", "")} ` });
+    const launched = { ...names, "gpu2:4": `${second}:2`, ":8": ":1", ...places(home.path("typed")) };
+    await reader.type("coord launch --hosts", launched);
+    const file = /^ {4}# hosts\.txt\n(?: {4}.*\n)+/m.exec(reader.text)![0];
+    const ours = file.replace("alice@gpu1", `root@${first}`).replace("gpu2:2222", `${second}:22`);
+    await writeFile(home.path("reader", "hosts.txt"), ours.replace("slots=8", "slots=1").replace("slots=4", "slots=2"));
+    await reader.type("coord launch --hostfile", places(home.path("typed-too")));
+    expect(await finalDigests(home.path("typed-too"), 4)).toEqual(await finalDigests(home.path("typed"), 4));
+    await reader.type("coord kill-stale --dry-run");
+    await reader.type("coord kill-stale");
+    expect(reader.left).toEqual([]);
   });
 
-  function agentsOf(runId: string): number[] {
-    return processesOf(runId).filter((pid) => /[/]agentMain/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8")));
-  }
-
-  function killCoordinator(runId: string): void {
-    const { process: coordinator } = JSON.parse(
-      readFileSync(join(home.home, "runs", runId, "coordinator.json"), "utf8"),
-    ) as { process: { pid: number } };
-    process.kill(coordinator.pid, "SIGKILL");
-  }
+  launcherContract("ssh", () => ({
+    home,
+    flags: hosts.flags(1, 1),
+    loseNode() {
+      hosts.crash(2);
+      hosts.boot(2);
+    },
+    // The launching host dies: the coordinator, what watches over it, and the ssh connections.
+    launcherOf: (runId) => processesOf(runId).filter((pid) => !isOn(hosts, pid)),
+  }));
 });
 
 function isOn(hosts: TestHosts, pid: number): boolean {
-  return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`COORD_HOME=${hosts.home(1).replace(/1\/home$/, "")}`);
+  return [1, 2].some((number) => environment(pid).includes(`COORD_HOME=${hosts.home(number)}`));
 }

@@ -12,6 +12,22 @@ export function processesOf(runId: string): number[] {
   return processesWith(`COORD_RUN_ID=${runId}`);
 }
 
+/** A run's agent and workers on one of its nodes, agents by their command line, workers by their rank. */
+export function processesOfNode(runId: string, nodeRank: number): number[] {
+  const words = new RegExp(`^[^\\0]*node\\0.*agentMain.*\\0--node-rank\\0${nodeRank}\\0`);
+  const isAgent = (pid: number) => words.test(commandLine(pid));
+  return processesOf(runId).filter((pid) => isAgent(pid) || environment(pid).includes(`GROUP_RANK=${nodeRank}`));
+}
+
+/** The words that a process was started with, each with a NUL behind it. */
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 /** Processes that were started with `NAME=value` in their environment. */
 export function processesWith(variable: string): number[] {
   return readdirSync("/proc")
@@ -20,7 +36,8 @@ export function processesWith(variable: string): number[] {
     .filter((pid) => environment(pid).includes(variable) && !isZombie(pid));
 }
 
-function environment(pid: number): string[] {
+/** The variables that a process was started with, as NAME=value. */
+export function environment(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
   } catch {

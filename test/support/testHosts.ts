@@ -1,8 +1,9 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
 
-const script = join(import.meta.dirname, "hosts.sh");
+const script = join(packageRoot(), "test", "support", "hosts.sh");
 
 /** Why hosts cannot be made here; undefined where they can. */
 export function whyNoHosts(): string | undefined {

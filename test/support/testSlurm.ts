@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { packageRoot } from "../../shared/process/packageRoot.ts";
 
-const script = join(import.meta.dirname, "slurm.sh");
+const script = join(packageRoot(), "test", "support", "slurm.sh");
 
 /** Why Slurm cannot be started here; undefined where it can. */
 export function whyNoSlurm(): string | undefined {

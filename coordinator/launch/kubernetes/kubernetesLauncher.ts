@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { systemClock } from "../../../shared/clock.ts";
 import type { RunConfig } from "../../../shared/config/schema.ts";
 import { CoordError } from "../../../shared/errors.ts";
 import type { Launcher, LaunchOptions } from "../launcher.ts";
+import { startWatch, type Watch } from "../watchCoordinator.ts";
 import { agentObjects, objectsName, runSelector } from "./agentObjects.ts";
 import { judgeJob } from "./judgeJob.ts";
 import { kubectl, kubectlProblem } from "./kubectl.ts";
@@ -25,16 +27,21 @@ const stopTimeoutMs = 30_000;
 export class KubernetesLauncher implements Launcher {
   readonly #stopping = new AbortController();
   #watching: Promise<void> = Promise.resolve();
+  #watch: Watch | undefined;
 
   constructor(private readonly options: KubernetesLauncherOptions) {}
 
   async start(): Promise<void> {
     await this.#apply();
-    this.#watching = this.#watch();
+    // The agents are elsewhere: without it a coordinator that is killed would stay dead.
+    const { home, logs, processes, runId } = this.options;
+    this.#watch = await startWatch({ home, runId, processes, log: join(logs, "watch.log") });
+    this.#watching = this.#watchJob();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    await this.#watch?.end();
     await this.#watching;
     const deadline = systemClock.monotonicMs() + stopTimeoutMs;
     while ((await this.#look()) === "going on" && systemClock.monotonicMs() < deadline) await systemClock.sleep(500);
@@ -57,7 +64,7 @@ export class KubernetesLauncher implements Launcher {
     }
   }
 
-  async #watch(): Promise<void> {
+  async #watchJob(): Promise<void> {
     let silent = false;
     while (!this.#stopping.signal.aborted) {
       await systemClock.sleep(lookMs, this.#stopping.signal).catch(() => {});

@@ -1,3 +1,4 @@
+import { elasticityOf } from "../../../shared/config/elasticity.ts";
 import type { RunConfig } from "../../../shared/config/schema.ts";
 import { shellWord } from "../ssh/sshCommand.ts";
 
@@ -24,11 +25,15 @@ type BatchSettings = Pick<
   | "account"
   | "constraint"
   | "device"
+  | "elastic"
   | "exclusive"
   | "gpus"
+  | "maxNodes"
+  | "minNodes"
   | "nodes"
   | "partition"
   | "qos"
+  | "rejoinTimeoutMs"
   | "sbatchArg"
   | "threadsPerWorker"
   | "time"
@@ -55,6 +60,8 @@ export function batchScript(config: BatchSettings, place: BatchPlace): string {
   const directives = [
     ...Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`])),
     "--requeue",
+    // An elastic run goes on when a node fails; without this Slurm would end the whole job.
+    ...(elasticityOf(config) ? ["--no-kill"] : []),
     ...(config.exclusive ? ["--exclusive"] : []),
     // Last: of an option given twice, sbatch takes the last.
     ...config.sbatchArg,

@@ -5,10 +5,10 @@ import { endLine, type Placement } from "../../../shared/hosts/messages.ts";
 import { AgentKeeper, type AgentStart, type KeeperOptions } from "../agentKeeper.ts";
 import { givenVariables } from "../givenVariables.ts";
 import type { Launcher } from "../launcher.ts";
+import { startWatch, type Watch } from "../watchCoordinator.ts";
 import { describeSshEnd } from "./describeSshEnd.ts";
 import { remoteCommand } from "./remoteCommand.ts";
 import { openSession } from "./sshSession.ts";
-import { startWatch, type Watch } from "./watchCoordinator.ts";
 
 export interface SshLauncherOptions extends KeeperOptions {
   readonly config: RunConfig;

@@ -11,10 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { packageRoot } from "../../../shared/process/packageRoot.ts";
 import type { ApiClient, ApiObject } from "./apiClient.ts";
 
-const runContainer = fileURLToPath(new URL("runContainer.sh", import.meta.url));
+const runContainer = join(packageRoot(), "test", "support", "kubernetes", "runContainer.sh");
 const lookMs = 250;
 const podAddress = "10.213.0.2";
 
@@ -184,18 +184,24 @@ export class LocalKubelet {
     writeFileSync(hosts, `127.0.0.1 localhost ${services.map(({ metadata }) => metadata.name).join(" ")}\n`);
     mounts.push(`${hosts}:/etc/hosts:ro`);
     const env = await this.#environment(pod, container);
-    const args = (container.args as string[]).map((argument) =>
+    const [entryPoint, given] = container.command
+      ? [[], container.command as string[]]
+      : [this.options.entryPoint, container.args as string[]];
+    const args = given.map((argument) =>
       argument.replace(/\$\((\w+)\)/g, (whole, variable: string) => env[variable] ?? whole),
     );
     mkdirSync(join(this.options.directory, "logs"), { recursive: true });
     const log = join(this.options.directory, "logs", `${pod.metadata.name}.log`);
     const output = openSync(log, "a");
-    const command = [join(home, "scratch"), String(runAsUser), ...mounts, "--", ...this.options.entryPoint, ...args];
+    const command = [join(home, "scratch"), String(runAsUser), ...mounts, "--", ...entryPoint, ...args];
     const child = spawn("ip", ["netns", "exec", this.#network, runContainer, ...command], {
       env: { PATH: process.env["PATH"], ...env },
       stdio: ["ignore", output, output],
     });
     closeSync(output);
+    // For kubectl.sh, which reaches into pods.
+    mkdirSync(join(this.options.directory, "pids"), { recursive: true });
+    writeFileSync(join(this.options.directory, "pids", pod.metadata.name), `${child.pid}`);
     return { pod, process: child, log, ending: false, killed: false };
   }
 

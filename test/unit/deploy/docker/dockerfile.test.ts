@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -80,7 +81,7 @@ describe("the Dockerfile", () => {
     const modules = instructions().filter(
       ({ name, words }) => name === "COPY" && words.join(" ").includes("node_modules"),
     );
-    expect(modules.map(({ words }) => words[0])).toEqual(["--from=dependencies"]);
+    expect(modules.map(({ words }) => words[0])).toEqual(["--from=dependencies-cuda", "--from=dependencies"]);
   });
 
   it("starts coord as a user that Kubernetes can tell from root", () => {
@@ -97,7 +98,44 @@ describe("the Dockerfile", () => {
   it("uses a Node that package.json allows", () => {
     expect(read("deploy/docker/Dockerfile")).toMatch(/^ARG NODE_IMAGE=node:20-bookworm-slim$/m);
     const stages = instructions().filter(({ name }) => name === "FROM");
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: Docker's own syntax.
-    for (const { words } of stages) expect(words[0]).toBe("${NODE_IMAGE}");
+    // biome-ignore-start lint/suspicious/noTemplateCurlyInString: Docker's own syntax.
+    expect(stages.map(({ words }) => words.join(" "))).toEqual([
+      "${NODE_IMAGE} AS dependencies",
+      "dependencies AS dependencies-cuda",
+      "${NODE_IMAGE} AS build",
+      "${CUDA_IMAGE} AS cuda",
+      "${NODE_IMAGE} AS cpu",
+    ]);
+    // biome-ignore-end lint/suspicious/noTemplateCurlyInString: Docker's own syntax.
+  });
+
+  it("has the same program, entry point and user in both variants", () => {
+    const text = read("deploy/docker/Dockerfile");
+    const [cuda, cpu] = [" AS cuda\n", " AS cpu\n"].map((name) => text.slice(text.indexOf(name) + name.length));
+    const lines = (stage: string) =>
+      stage
+        .split(/\n# |\nFROM /)[0]!
+        .split("\n")
+        .filter((line) => line !== "" && !line.includes("/usr/local/bin/node /usr"));
+    const rest = (stage: string) => stage.split("\n").filter((line) => !line.startsWith("#") && line !== "");
+    expect(lines(cuda!).map((line) => line.replace("dependencies-cuda", "dependencies"))).toEqual(rest(cpu!));
+  });
+
+  it("lists what is in the image: each production dependency, with its licence and the hash that npm installs by", () => {
+    const { scripts, dependencies } = JSON.parse(read("package.json")) as {
+      scripts: { sbom: string };
+      dependencies: Record<string, string>;
+    };
+    expect(instructions().some(({ words }) => words.join(" ") === "npm run --silent sbom > sbom.cdx.json")).toBe(true);
+    const text = execFileSync("sh", ["-c", scripts.sbom], { cwd: packageRoot(), stdio: ["ignore", "pipe", "ignore"] });
+    const { components } = JSON.parse(text.toString()) as {
+      components: { name: string; version: string; licenses?: object[]; hashes?: object[] }[];
+    };
+    for (const [name, version] of Object.entries(dependencies)) {
+      const found = components.find((component) => component.name === name && component.version === version);
+      expect(found?.hashes, name).toHaveLength(1);
+      expect(found?.licenses, name).not.toEqual([]);
+    }
+    expect(components.map(({ name }) => name)).not.toContain("vitest");
   });
 });

@@ -36,6 +36,12 @@ describe("batchScript", () => {
     ]);
   });
 
+  it("keeps the job when a node of an elastic run fails, and only then", () => {
+    expect(directives(scriptFor({ minNodes: 1 }))).toContain("#SBATCH --no-kill");
+    expect(directives(scriptFor({ elastic: true }))).toContain("#SBATCH --no-kill");
+    expect(directives(scriptFor({ minNodes: 2 }))).not.toContain("#SBATCH --no-kill");
+  });
+
   it("asks for no GPU where none is used, and has the user's arguments last", () => {
     const lines = directives(scriptFor({ device: "cpu", exclusive: true, sbatchArg: ["--no-kill", "--mem=64G"] }));
     expect(lines.join("\n")).not.toContain("gres");

@@ -1,11 +1,11 @@
 import { fileURLToPath } from "node:url";
-import { isAlive, type ProcessIdentity } from "../../../shared/process/identity.ts";
-import { readProcessRecords } from "../../../shared/process/record.ts";
-import { spawnLogged } from "../../../shared/process/spawnLogged.ts";
-import { terminate } from "../../../shared/process/terminate.ts";
+import { isAlive, type ProcessIdentity } from "../../shared/process/identity.ts";
+import { readProcessRecords } from "../../shared/process/record.ts";
+import { spawnLogged } from "../../shared/process/spawnLogged.ts";
+import { terminate } from "../../shared/process/terminate.ts";
 
 /** The program that starts a crashed coordinator again: a process boundary, not an import. */
-const entry = fileURLToPath(new URL("../../../worker/watchMain.js", import.meta.url));
+const entry = fileURLToPath(new URL("../../worker/watchMain.js", import.meta.url));
 
 /** A process beside the coordinator that outlives it. */
 export interface Watch {
