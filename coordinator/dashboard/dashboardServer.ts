@@ -40,7 +40,7 @@ const keepAliveMs = 15_000;
 
 /**
  * Serves the dashboard's page and what it shows. Whoever reaches a loopback address may read; steering needs the run's
- * admin token, and so does reading from any other address. A Host header with a strange name is refused.
+ * admin token, and so does reading from any other address, where the viewer's token is enough for /metrics. A Host header with a strange name is refused.
  */
 export class DashboardServer {
   readonly #options: DashboardOptions;
@@ -78,12 +78,14 @@ export class DashboardServer {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
     try {
-      const name = hostName(request.headers.host);
-      if (name === undefined || !this.#names.has(name)) {
-        throw new HttpError(421, "This dashboard is not served under that name.");
-      }
       const url = new URL(request.url ?? "/", "http://localhost");
       const route = routeOf(request.method, url.pathname);
+      // A scraper asks by the pod's address; its token proves more than a name does.
+      const byToken = route?.kind === "metrics" && !this.#open;
+      const name = hostName(request.headers.host);
+      if (!byToken && (name === undefined || !this.#names.has(name))) {
+        throw new HttpError(421, "This dashboard is not served under that name.");
+      }
       if (route === undefined) throw new HttpError(404, "There is nothing here.");
       await this.#answer(route, url.searchParams, request, response);
     } catch (thrown) {
@@ -108,7 +110,7 @@ export class DashboardServer {
       }
       case "metrics": {
         if (!metrics) throw new HttpError(404, "Metrics are served by a run's coordinator: coord launch --dashboard.");
-        if (!this.#open) await this.#requireToken(request, runId);
+        if (!this.#open) await this.#requireToken(request, runId, "viewer");
         const { body, type } = await metrics();
         return send(response, 200, type, Buffer.from(body));
       }
@@ -182,11 +184,16 @@ export class DashboardServer {
     }
   }
 
-  async #requireToken(request: IncomingMessage, runId: string): Promise<void> {
-    const feed = await this.#feed(runId);
-    const expected = Buffer.from((await feed.access.selected.directory.readAdminCredentials()).token);
+  /** The admin's token is always good, the viewer's where that is enough. */
+  async #requireToken(request: IncomingMessage, runId: string, least: "admin" | "viewer" = "admin"): Promise<void> {
+    const { directory } = (await this.#feed(runId)).access.selected;
+    const known = [await directory.readAdminCredentials()];
+    if (least === "viewer") known.push(await directory.readViewerCredentials());
     const given = Buffer.from(bearerToken(request.headers.authorization));
-    if (given.length === expected.length && timingSafeEqual(given, expected)) return;
+    for (const { token } of known) {
+      const expected = Buffer.from(token);
+      if (given.length === expected.length && timingSafeEqual(given, expected)) return;
+    }
     throw new CoordError("UNAUTHENTICATED", "This needs the run's admin token.");
   }
 

@@ -3,6 +3,7 @@ import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { tlsMode } from "../../shared/config/tlsMode.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { createLogger } from "../../shared/log.ts";
+import { writeFileAtomic } from "../../shared/process/atomicFile.ts";
 import { coordHome } from "../../shared/runPaths.ts";
 import { runCoordinatorProcess } from "../coordinatorProcess.ts";
 import { RunDirectory } from "../runs/runDirectory.ts";
@@ -23,6 +24,8 @@ export async function serveRun(options: {
   readonly sources: Readonly<Partial<Record<ConfigKey, string>>>;
   readonly runId: string;
   readonly tokenFile: string;
+  /** The token for those who only look; absent for one that is made here. */
+  readonly viewerTokenFile?: string | undefined;
   readonly terminated: AbortSignal;
 }): Promise<number> {
   const { runId } = options;
@@ -43,8 +46,12 @@ export async function serveRun(options: {
     );
   }
   await preflight(config, options.terminated, false);
-  const token = await readToken(options.tokenFile);
+  const token = await readToken("COORD_TOKEN_FILE", options.tokenFile);
   const directory = await RunDirectory.adopt(coordHome(), { config, output, runId, token });
+  if (options.viewerTokenFile !== undefined) {
+    const viewer = await readToken("COORD_VIEWER_TOKEN_FILE", options.viewerTokenFile);
+    await writeFileAtomic(directory.paths.viewerToken, `${viewer}\n`, { mode: 0o600 });
+  }
   return runCoordinatorProcess({
     directory,
     from: undefined,
@@ -53,9 +60,9 @@ export async function serveRun(options: {
   });
 }
 
-async function readToken(path: string): Promise<string> {
+async function readToken(variable: string, path: string): Promise<string> {
   const token = await readFile(path, "utf8").catch((cause: unknown) => {
-    throw new CoordError("CONFIG_INVALID", `COORD_TOKEN_FILE names ${path}, which cannot be read.`, { cause });
+    throw new CoordError("CONFIG_INVALID", `${variable} names ${path}, which cannot be read.`, { cause });
   });
   if (!/^[\x21-\x7e]+$/.test(token.trim()) || token.trim().length < minTokenLength) {
     throw new CoordError(

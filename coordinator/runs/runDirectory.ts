@@ -80,13 +80,13 @@ export class RunDirectory {
   }
 
   /** What commands show the run's coordinator; there once it listens. */
-  async readAdminCredentials(): Promise<Credentials> {
-    const { adminToken } = this.paths;
-    try {
-      return parseCredentials(await readFile(adminToken, "utf8"), adminToken);
-    } catch (thrown) {
-      throw fileError(thrown, "read", adminToken);
-    }
+  readAdminCredentials(): Promise<Credentials> {
+    return readCredentials(this.paths.adminToken);
+  }
+
+  /** What lets somebody look, and change nothing; there once the coordinator listens. */
+  readViewerCredentials(): Promise<Credentials> {
+    return readCredentials(this.paths.viewerToken);
   }
 
   readCoordinator(): Promise<CoordinatorFile | undefined> {
@@ -161,5 +161,13 @@ async function makeDirectory(path: string, recursive: boolean): Promise<boolean>
   } catch (thrown) {
     if (errorCode(thrown) === "EEXIST" && !recursive) return false;
     throw fileError(thrown, "create", path);
+  }
+}
+
+async function readCredentials(path: string): Promise<Credentials> {
+  try {
+    return parseCredentials(await readFile(path, "utf8"), path);
+  } catch (thrown) {
+    throw fileError(thrown, "read", path);
   }
 }

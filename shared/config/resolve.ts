@@ -35,6 +35,7 @@ export const reservedVariables: readonly string[] = [
   "COORD_HOME",
   "COORD_RUN_ID",
   "COORD_TOKEN_FILE",
+  "COORD_VIEWER_TOKEN_FILE",
   "COORD_SHM_DIR",
   "COORD_DEBUG",
   "COORD_LOG_LEVEL",

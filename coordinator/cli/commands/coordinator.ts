@@ -8,7 +8,7 @@ export const coordinatorCommand: Command = {
   usage: "coordinator",
   describe:
     "Run a coordinator in the foreground, for agents that something else starts (Kubernetes, a script). " +
-    "COORD_TOKEN_FILE names the run's token. The same run id continues where its checkpoints stand.",
+    "COORD_TOKEN_FILE names the run's token, COORD_VIEWER_TOKEN_FILE that of those who only look. The same run id continues where its checkpoints stand.",
   options: {
     config: { describe: "File with settings [default: coord.yaml where there is one].", requiresArg: true },
     "run-id": { describe: "Id of the run [default: COORD_RUN_ID].", requiresArg: true },
@@ -26,7 +26,8 @@ export const coordinatorCommand: Command = {
       if (signal !== "SIGHUP") ending.abort(new CoordError("TERMINATED", `Ended by ${signal}.`));
     });
     try {
-      return await serveRun({ config, sources, runId, tokenFile, terminated: ending.signal });
+      const viewerTokenFile = context.environment["COORD_VIEWER_TOKEN_FILE"];
+      return await serveRun({ config, sources, runId, tokenFile, viewerTokenFile, terminated: ending.signal });
     } finally {
       unsubscribe();
     }

@@ -1,9 +1,5 @@
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { packageRoot } from "../../../shared/process/packageRoot.ts";
 import type { CoordHome } from "../../support/coord.ts";
-import { ControlPlane, controlPlanePrograms } from "../../support/kubernetes/controlPlane.ts";
-import { LocalKubelet } from "../../support/kubernetes/localKubelet.ts";
+import { namespace, TestCluster, whyNoCluster } from "../../support/kubernetes/testCluster.ts";
 import { TestHosts, whyNoHosts } from "../../support/testHosts.ts";
 import { TestSlurm, whyNoSlurm } from "../../support/testSlurm.ts";
 
@@ -50,31 +46,8 @@ export async function closePlaces(places: readonly LaunchPlace[]): Promise<void>
   for (const place of places) await place.close();
 }
 
-function whyNoCluster(): string | undefined {
-  if (controlPlanePrograms() === undefined) return "COORD_KUBERNETES_BIN names no control plane";
-  return process.getuid?.() === 0 ? undefined : "needs root";
-}
-
 async function openCluster(home: CoordHome, shape: readonly string[]): Promise<LaunchPlace> {
-  const bin = controlPlanePrograms()!;
-  mkdirSync(home.path("plane"), { recursive: true });
-  const plane = await ControlPlane.start({ bin, directory: home.path("plane") });
-  const kubelet = new LocalKubelet({
-    api: plane.api,
-    directory: home.path("kubelet"),
-    nodes: ["node-a", "node-b"],
-    entryPoint: [process.execPath, join(packageRoot(), "dist", "coordinator", "cli", "main.js")],
-  });
-  await kubelet.start();
-  plane.kubectl("create", "namespace", "coord");
-  const where = ["--launcher", "k8s", "--kube-namespace", "coord", "--kube-image", "coord:bench"];
-  return {
-    name: "k8s",
-    flags: [...where, ...shape, "--listen", "0.0.0.0", "--advertise", kubelet.hostAddress],
-    env: { KUBECONFIG: plane.kubeconfig, PATH: `${bin}:${process.env["PATH"]}` },
-    async close() {
-      await kubelet.stop();
-      await plane.stop();
-    },
-  };
+  const cluster = await TestCluster.start(home);
+  cluster.plane.kubectl("create", "namespace", namespace);
+  return { name: "k8s", flags: [...cluster.flags, ...shape], env: cluster.env, close: () => cluster.stop() };
 }

@@ -32,11 +32,12 @@ printf '//go:build tools\n\npackage tools\n\nimport _ "go.etcd.io/etcd/server/v3
 go mod tidy 2>tidy.log || { cat tidy.log >&2; exit 1; }
 go build -trimpath -ldflags '-s -w' -o "$target/etcd" go.etcd.io/etcd/server/v3
 
-# What JobSet and Kubeflow Trainer define, for checking the objects that use them.
+# What JobSet, Kubeflow Trainer and Prometheus Operator define, for checking the objects that use them.
 cd "$work"
 mkdir -p "$target/definitions"
-for module in sigs.k8s.io/jobset@v0.10.1 github.com/kubeflow/trainer/v2@v2.1.0; do
+for module in sigs.k8s.io/jobset@v0.10.1 github.com/kubeflow/trainer/v2@v2.1.0 github.com/prometheus-operator/prometheus-operator@v0.78.2; do
   directory=$(go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-  find "$directory" -path '*crd*' -name '*.x-k8s.io_*.yaml' -o -path '*manifests/base/crds*' -name 'trainer.kubeflow.org_*.yaml' |
+  find "$directory" -path '*crd*' -name '*.x-k8s.io_*.yaml' -o -path '*manifests/base/crds*' -name 'trainer.kubeflow.org_*.yaml' \
+    -o -path '*/prometheus-operator-crd/*' -name '*_servicemonitors.yaml' |
     while read -r file; do install -m 644 "$file" "$target/definitions/"; done
 done

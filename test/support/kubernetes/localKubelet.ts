@@ -16,7 +16,8 @@ import type { ApiClient, ApiObject } from "./apiClient.ts";
 
 const runContainer = join(packageRoot(), "test", "support", "kubernetes", "runContainer.sh");
 const lookMs = 250;
-const podAddress = "10.213.0.2";
+/** Where this host reaches all pods. */
+export const podAddress = "10.213.0.2";
 
 /** A pod whose process is running or has ended. */
 interface RunningPod {
