@@ -8,7 +8,6 @@ import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { CoordHome, sha256 } from "../support/coord.ts";
 import { DocReader } from "../support/docCommands.ts";
 import { environment, processesOf } from "../support/killEverything.ts";
-import { podAddress } from "../support/kubernetes/localKubelet.ts";
 import { namespace, TestCluster, whyNoCluster } from "../support/kubernetes/testCluster.ts";
 import { launcherContract } from "../support/launcherContract.ts";
 import { slowedDown } from "../support/smallRun.ts";
@@ -75,7 +74,14 @@ describe.skipIf(skipped)(`the manifests on a real control plane${skipped ? ` (sk
       new Promise<string>((resolve, reject) => {
         const ca = readFileSync(join(secrets, "ca.crt"));
         const headers = { Authorization: `Bearer ${token}` };
-        const where = { host: podAddress, port: 29401, path: "/metrics", servername: "coord-coordinator", ca, headers };
+        const where = {
+          host: cluster.kubelet.podAddress,
+          port: 29401,
+          path: "/metrics",
+          servername: "coord-coordinator",
+          ca,
+          headers,
+        };
         const request = get(where, async (response) => {
           resolve(`${response.statusCode} ${(await response.setEncoding("utf8").toArray()).join("")}`);
         });

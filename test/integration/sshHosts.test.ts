@@ -99,7 +99,7 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
   });
 
   it("does what its page says, command by command", async () => {
-    const env = { COORD_SSH_ARG: hosts.sshFlags.map((flag) => flag.replace("--ssh-arg=", "")).join(",") };
+    const env = { COORD_SSH_ARG: hosts.sshFlags.join("").replaceAll("--ssh-arg=", "") };
     const settings = { COORD_MAX_STEPS: "4", COORD_THREADS_PER_WORKER: "1", COORD_MAX_LENGTH: "64" };
     const reader = new DocReader("ssh/README.md", {
       home,

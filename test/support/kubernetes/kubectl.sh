@@ -30,7 +30,7 @@ inside() {
   mapfile -d '' variables <"/proc/$pid/environ"
   # shellcheck disable=SC2086 # several words
   if [ "$1" = coord ]; then shift; set -- $COORD "$@"; fi
-  nsenter --target "$pid" --mount --pid --net --root --wd=/ -- env -i "${variables[@]}" setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+  nsenter --target "$pid" --mount --pid --net --root -- env -i --chdir=/ "${variables[@]}" setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
 }
 
 case $verb in

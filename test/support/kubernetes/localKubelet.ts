@@ -16,8 +16,6 @@ import type { ApiClient, ApiObject } from "./apiClient.ts";
 
 const runContainer = join(packageRoot(), "test", "support", "kubernetes", "runContainer.sh");
 const lookMs = 250;
-/** Where this host reaches all pods. */
-export const podAddress = "10.213.0.2";
 
 /** A pod whose process is running or has ended. */
 interface RunningPod {
@@ -38,7 +36,9 @@ export class LocalKubelet {
   /** The pods' network: this host's other programs have their ports, the pods theirs. */
   readonly #network = `coord-pods-${process.pid}`;
   /** Where pods reach this host. */
-  readonly hostAddress = "10.213.0.1";
+  readonly hostAddress = `10.213.${process.pid % 256}.1`;
+  /** Where this host reaches all pods. */
+  readonly podAddress = `10.213.${process.pid % 256}.2`;
   readonly #stop = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #failure: unknown;
@@ -63,7 +63,7 @@ export class LocalKubelet {
       `link add ${here} type veth peer name ${there} netns ${this.#network}`,
       `address add ${this.hostAddress}/30 dev ${here}`,
       `link set ${here} up`,
-      `-n ${this.#network} address add ${podAddress}/30 dev ${there}`,
+      `-n ${this.#network} address add ${this.podAddress}/30 dev ${there}`,
       `-n ${this.#network} link set ${there} up`,
     ];
     for (const command of commands) execFileSync("ip", command.split(" "));
@@ -251,8 +251,13 @@ export class LocalKubelet {
 /** Signals the first process of a pod's namespace, the child of `unshare`, whose end is the end of all others there. */
 function signalPod(unshare: ChildProcess, signal: NodeJS.Signals): void {
   if (!isRunning(unshare)) return;
-  const [inside] = readFileSync(`/proc/${unshare.pid}/task/${unshare.pid}/children`, "utf8").split(" ");
-  if (inside) process.kill(Number(inside), signal);
+  try {
+    const [inside] = readFileSync(`/proc/${unshare.pid}/task/${unshare.pid}/children`, "utf8").split(" ");
+    if (inside) process.kill(Number(inside), signal);
+  } catch (thrown) {
+    // It has ended in between.
+    if (!["ENOENT", "ESRCH"].includes((thrown as NodeJS.ErrnoException).code ?? "")) throw thrown;
+  }
 }
 
 function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
