@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { packageVersion } from "../../shared/process/packageVersion.ts";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
 import { DocReader } from "../support/docCommands.ts";
 import { commandLine, environment, killEverything, processesOf } from "../support/killEverything.ts";
@@ -117,6 +118,13 @@ describe.skipIf(skipped)(`coord launch --hosts${skipped ? ` (skipped: ${skipped}
     await writeFile(home.path("reader", "hosts.txt"), ours.replace("slots=8", "slots=1").replace("slots=4", "slots=2"));
     await reader.type("coord launch --hostfile", places(home.path("typed-too")));
     expect(await finalDigests(home.path("typed-too"), 4)).toEqual(await finalDigests(home.path("typed"), 4));
+    await reader.type("coord launch --hostfile", {
+      ...places(home.path("typed-elsewhere")),
+      eth1: hosts.interface,
+      npx: reader.program("npx"),
+      VERSION: packageVersion(),
+    });
+    expect(await finalDigests(home.path("typed-elsewhere"), 4)).toEqual(await finalDigests(home.path("typed"), 4));
     await reader.type("coord kill-stale --dry-run");
     await reader.type("coord kill-stale");
     expect(reader.left).toEqual([]);

@@ -45,7 +45,8 @@ export class DocReader {
     mkdirSync(this.#programs, { recursive: true });
     mkdirSync(options.directory, { recursive: true });
     const coord = `exec ${process.execPath} ${join(packageRoot(), "dist", "coordinator", "cli", "main.js")} "$@"`;
-    const programs = { coord, npx: `[ "$1" = coord ] && shift && ${coord}`, ...options.programs };
+    const npx = `[ "$1" = --yes ] && shift\n[[ "$1" =~ ^coord(@.*)?$ ]] && shift && ${coord}`;
+    const programs = { coord, npx, ...options.programs };
     for (const [name, script] of Object.entries(programs)) {
       writeFileSync(join(this.#programs, name), `#!/usr/bin/env bash\n${script}\n`);
       chmodSync(join(this.#programs, name), 0o755);
@@ -98,6 +99,11 @@ export class DocReader {
     const command = this.#left.shift();
     if (!command?.startsWith(expected)) throw new Error(`${this.page} goes on with ${command}, not with ${expected}.`);
     process.stderr.write(`SKIPPED ${command}: ${why}\n`);
+  }
+
+  /** Path of a program that the commands find. */
+  program(name: string): string {
+    return join(this.#programs, name);
   }
 
   /** Commands of the page that were not typed. */

@@ -35,6 +35,11 @@ export class TestHosts {
     return ["--hosts", hosts.join(","), ...this.sshFlags];
   }
 
+  /** Network interface of this host at which all of them reach it. */
+  get interface(): string {
+    return `${readFileSync(join(this.directory, "tag"), "utf8").trim()}br`;
+  }
+
   get sshFlags(): string[] {
     return ["--ssh-arg=-F", `--ssh-arg=${join(this.directory, "ssh_config")}`];
   }
