@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { packageRoot } from "../../../shared/process/packageRoot.ts";
 import { runPaths } from "../../../shared/runPaths.ts";
 import { CoordHome } from "../../support/coord.ts";
-import { processesOf } from "../../support/killEverything.ts";
+import { killEverything, processesOf } from "../../support/killEverything.ts";
 import { smallRun } from "../../support/smallRun.ts";
 import { type Summary, summarize } from "../statistics.ts";
 import { closePlaces, type LaunchPlace, openPlaces } from "./places.ts";
@@ -104,9 +104,15 @@ async function launchOurs(
   const startedAtMs = Date.now();
   const runId = await home.launch([...model, ...flags], env);
   const paths = runPaths(home.home, runId);
-  while (!existsSync(paths.result)) await sleep(100, undefined, { signal });
-  // What is left of one launch would slow the next one down.
-  while (processesOf(runId).length > 0) await sleep(100, undefined, { signal });
+  try {
+    while (!existsSync(paths.result)) await sleep(100, undefined, { signal });
+    // What is left of one launch would slow the next one down.
+    while (processesOf(runId).length > 0) await sleep(100, undefined, { signal });
+  } catch (thrown) {
+    // It was started to outlive its terminal.
+    await killEverything(runId);
+    throw thrown;
+  }
   const text = await readFile(paths.events, "utf8");
   const events = text.split("\n").flatMap((line) => (line.endsWith("}") ? [JSON.parse(line) as RunEvent] : []));
   const since = (what: string, is: (event: RunEvent) => boolean) => {
