@@ -1,3 +1,4 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Deferred, unlessAborted } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type {
@@ -8,6 +9,7 @@ import type {
   FetchRequest,
   ReduceHeader,
   ReduceRequest,
+  ReduceResponseSchema,
   RoundKey,
   TokenLoss as TokenLossMessage,
 } from "../../shared/gen/coord/v1/collective_pb.ts";
@@ -129,35 +131,30 @@ export class Collective {
     for (const chunk of cutIntoChunks(bytes)) yield { part: { case: "chunk" as const, value: chunk } };
   }
 
-  async *#reduce(requests: AsyncIterable<ReduceRequest>, context: CallContext) {
-    let rank = -1;
-    let stage = 0;
-    let current: { generation: Generation; shared: SharedRound } | undefined;
-    for await (const { header, written, summed } of requests) {
-      if (header && !current) {
-        const generation = this.#admitShared(header);
-        rank = this.session().memberOf(generation, header.member!).rank!;
-        current = { generation, shared: this.#roundFor(generation, header.key!).shared };
-        for (const slot of header.slots) this.#reportNotFinite(generation, { ...header, ...slot });
-        current.shared.join({
-          rank,
-          bytes: Number(header.bytes),
-          stages: header.stages,
-          slots: header.slots.map(({ slot, loss, inputTokens }) => ({
-            slot,
-            loss: lossOf(loss),
-            inputTokens: Number(inputTokens),
-          })),
-        });
-      }
-      if (!current) throw new CoordError("INVALID_REQUEST", "A round in shared memory began without a header.");
-      const { generation, shared } = current;
-      const arrived = shared.arrive(rank, stage++, { written, summed });
-      const outcome = await unlessAborted(arrived, generation.controller.signal, context.signal);
-      if (outcome.kind === "declined") {
-        yield { declined: outcome.reason };
-        return;
-      }
+  async *#reduce(requests: AsyncIterable<ReduceRequest>, context: CallContext): AsyncGenerator<StageAnswer> {
+    const messages = requests[Symbol.asyncIterator]();
+    const first = await messages.next();
+    const header = first.done ? undefined : first.value.header;
+    if (!header) throw new CoordError("INVALID_REQUEST", "A round in shared memory began without a header.");
+    const generation = this.#admitShared(header);
+    const rank = this.session().memberOf(generation, header.member!).rank!;
+    const { shared } = this.#roundFor(generation, header.key!);
+    for (const slot of header.slots) this.#reportNotFinite(generation, { ...header, ...slot });
+    shared.join({
+      rank,
+      bytes: Number(header.bytes),
+      stages: header.inPlace ? 0 : header.stages,
+      slots: header.slots.map(({ slot, loss, inputTokens }) => ({
+        slot,
+        loss: lossOf(loss),
+        inputTokens: Number(inputTokens),
+      })),
+    });
+    const untilOver = <T>(what: Promise<T>) => unlessAborted(what, generation.controller.signal, context.signal);
+    for (let stage = 0, message = first; !message.done; stage++) {
+      const { written, summed } = message.value;
+      const outcome = await untilOver(shared.arrive(rank, stage, { written, summed }));
+      if (outcome.kind === "declined") return yield { declined: outcome.reason };
       const loss = shared.totals!.loss;
       yield {
         written: [...outcome.written],
@@ -165,6 +162,13 @@ export class Collective {
         loss: { sum: loss.sum, tokens: BigInt(loss.tokens) },
       };
       if (shared.complete) return;
+      const next = messages.next();
+      if (header.inPlace) {
+        // Members go on by themselves: the call ends when its caller has the sum, or one of them cannot.
+        const reason = await untilOver(Promise.race([next.then(() => ""), shared.declined]));
+        return yield* reason === "" ? [] : [{ declined: reason }];
+      }
+      message = await next;
     }
   }
 
@@ -264,6 +268,9 @@ export class Collective {
     return this.#round;
   }
 }
+
+/** What a member is told at the end of a stage. */
+type StageAnswer = MessageInitShape<typeof ReduceResponseSchema>;
 
 /** Whose slot it is, and the first of its tensors that cannot be used. */
 type SlotReport = Pick<ContributeHeader, "key" | "member" | "slot" | "notFinite">;

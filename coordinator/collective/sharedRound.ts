@@ -6,6 +6,7 @@ import { LossSum, type SlotLoss, type TokenLoss } from "./lossSum.ts";
 export interface SharedPart {
   readonly rank: number;
   readonly bytes: number;
+  /** Stages that end with a message each; 0 where members meet in their memory. */
   readonly stages: number;
   readonly slots: readonly (SlotLoss & { readonly inputTokens: number })[];
 }
@@ -32,7 +33,8 @@ export class SharedRound {
   readonly #stages = new Map<number, Stage>();
   readonly #losses: LossSum;
   #inputTokens = 0;
-  #declined: string | undefined;
+  readonly #declined = new Deferred<string>();
+  #reason: string | undefined;
   #complete = false;
 
   constructor(
@@ -52,17 +54,25 @@ export class SharedRound {
     return this.#losses.complete ? { loss: this.#losses.total(), inputTokens: this.#inputTokens } : undefined;
   }
 
+  /** Why all members go another way, as soon as they do. */
+  get declined(): Promise<string> {
+    return this.#declined.promise;
+  }
+
   /** Counts a member in, once. */
   join(part: SharedPart): void {
     if (this.#parts.has(part.rank)) {
       throw new CoordError("INVALID_REQUEST", `Rank ${part.rank} takes part in the round already.`);
     }
     const [other] = this.#parts.values();
-    if (other && (other.bytes !== part.bytes || other.stages !== part.stages)) {
+    if (other && other.bytes !== part.bytes) {
       throw new CoordError(
         "DIVERGED",
-        `The gradient of rank ${part.rank} has ${part.bytes} bytes in ${part.stages} stages, that of rank ${other.rank} ${other.bytes} in ${other.stages}.`,
+        `The gradient of rank ${part.rank} has ${part.bytes} bytes, that of rank ${other.rank} ${other.bytes}.`,
       );
+    }
+    if (other && other.stages !== part.stages) {
+      this.decline(`rank ${part.rank} cannot use shared memory as rank ${other.rank} does`);
     }
     this.#parts.set(part.rank, part);
     for (const slot of part.slots) {
@@ -73,7 +83,7 @@ export class SharedRound {
 
   /** Waits until all members have come to the end of a stage. */
   arrive(rank: number, stage: number, report: StageReport): Promise<StageOutcome> {
-    if (this.#declined !== undefined) return Promise.resolve({ kind: "declined", reason: this.#declined });
+    if (this.#reason !== undefined) return Promise.resolve({ kind: "declined", reason: this.#reason });
     const current = this.#stages.get(stage) ?? { reports: new Map(), outcome: new Deferred<StageOutcome>() };
     this.#stages.set(stage, current);
     current.reports.set(rank, report);
@@ -90,7 +100,8 @@ export class SharedRound {
     if (this.#complete) {
       throw new CoordError("DAMAGED", "The other members have the sum of this round already; the step begins anew.");
     }
-    this.#declined ??= reason;
+    this.#reason ??= reason;
+    this.#declined.resolve(this.#reason);
     for (const { outcome } of this.#stages.values()) outcome.resolve({ kind: "declined", reason });
     this.#stages.clear();
   }

@@ -9,9 +9,11 @@ export const blockBytes = 256 * 1024;
 interface Exports {
   readonly memory: { readonly buffer: SharedArrayBuffer; grow(pages: number): number };
   add(target: number, source: number, length: number): void;
+  sumOf(target: number, a: number, b: number, length: number): void;
   settleNaNs(at: number, length: number): void;
   encodeBfloat16(target: number, source: number, length: number): void;
   decodeBfloat16(target: number, source: number, length: number): void;
+  checksum(at: number, length: number): bigint;
   xxh3(at: number, length: number): bigint;
 }
 
@@ -23,8 +25,11 @@ declare const WebAssembly: {
 
 const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(kernelsWasm, "base64")));
 
-/** Loops over vectors in `memory`; `settleNaNs` and the bfloat16 loops go on to a whole number of 32 bytes. */
-export const { add, settleNaNs, encodeBfloat16, decodeBfloat16 } = exports;
+/** Loops over vectors in `memory`; all but `add` go on to a whole number of 32 bytes. */
+export const { add, sumOf, settleNaNs, encodeBfloat16, decodeBfloat16 } = exports;
+
+/** Where `sumOf` leaves them. */
+const checksums = new BigUint64Array(exports.memory.buffer, 32, 2);
 
 const pageBytes = 64 * 1024;
 const maxPages = 65536;
@@ -32,6 +37,16 @@ const maxPages = 65536;
 /** The kernels' memory up to its present end. Earlier views stay valid: the memory is shared and only grows. */
 export function kernelMemory(): Uint8Array {
   return new Uint8Array(exports.memory.buffer);
+}
+
+/** The checksums of `b` and of `target`, of a call to `sumOf` that has just ended. */
+export function checksumsOfSum(): { readonly addend: bigint; readonly sum: bigint } {
+  return { addend: checksums[0]!, sum: checksums[1]! };
+}
+
+/** A quick checksum of bytes in the kernels' memory, any number of them; it finds accidents, not attacks. */
+export function checksumAt(address: number, length: number): bigint {
+  return BigInt.asUintN(64, exports.checksum(address, length));
 }
 
 /** Addresses of four blocks that every caller may use as long as it does not wait for anything. */

@@ -68,6 +68,36 @@ const foldPair = (pair) => `
       (i64.xor (i64x2.extract_lane 0 (local.get $sum${pair})) (i64.load (i32.const ${secretAt + 11 + 16 * pair})))
       (i64.xor (i64x2.extract_lane 1 (local.get $sum${pair})) (i64.load (i32.const ${secretAt + 19 + 16 * pair}))))))`;
 
+/** Where `sumOf` leaves two checksums. */
+const checksumsAt = 32;
+const lanes = [0, 1];
+
+/** A word whose upper half is in its lower half too: a sign that is added twice would be lost at its upper end. */
+const spread = (data) => `(v128.xor ${data} (i64x2.shr_u ${data} (i32.const 32)))`;
+
+const addSettled = (lane) => `
+      (local.set $data (f32x4.add
+        (v128.load offset=${16 * lane} (local.get $a))
+        (v128.load offset=${16 * lane} (local.get $b))))
+      (local.set $data (v128.bitselect
+        (local.get $data)
+        ${splat("0x7fc00000")}
+        (f32x4.eq (local.get $data) (local.get $data))))
+      (v128.store offset=${16 * lane} (local.get $target) (local.get $data))`;
+
+const addChecked = (lane) => `${addSettled(lane)}
+      (local.set $own${lane} (i64x2.add (local.get $own${lane}) ${spread("(local.get $data)")}))
+      (local.set $owns${lane} (i64x2.add (local.get $owns${lane}) (local.get $own${lane})))
+      (local.set $data (v128.load offset=${16 * lane} (local.get $b)))
+      (local.set $sum${lane} (i64x2.add (local.get $sum${lane}) ${spread("(local.get $data)")}))
+      (local.set $sums${lane} (i64x2.add (local.get $sums${lane}) (local.get $sum${lane})))`;
+
+/** Mixes a word into the hash. */
+const stir = (word) => `
+    (local.set $hash (i64.mul
+      (i64.rotl (i64.xor (local.get $hash) (i64.mul ${word} (i64.const 0xC2B2AE3D27D4EB4F))) (i64.const 31))
+      (i64.const 0x9E3779B185EBCA87)))`;
+
 const each = (emit) => pairs.map(emit).join("");
 
 export const source = `
@@ -91,6 +121,62 @@ export const source = `
       (local.set $target (i32.add (local.get $target) (i32.const 4)))
       (local.set $source (i32.add (local.get $source) (i32.const 4)))
       (br $next))))
+
+  ;; target[i] = a[i] + b[i] for \`length\` bytes of float32, which go on to a whole number of 32, every NaN 0x7fc00000;
+  ;; the checksums of b and of the target are left at ${checksumsAt} and ${checksumsAt + 8}.
+  (func (export "sumOf") (param $target i32) (param $a i32) (param $b i32) (param $length i32)
+    (local $end i32) (local $wide i32) (local $data v128)
+    ${lanes.map((lane) => `(local $sum${lane} v128) (local $sums${lane} v128) (local $own${lane} v128) (local $owns${lane} v128)`).join(" ")}
+    (local.set $end (i32.add (local.get $target) (local.get $length)))
+    (local.set $wide (i32.add (local.get $target) (i32.and (local.get $length) (i32.const -32))))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $target) (local.get $wide)))${lanes.map(addChecked).join("")}
+      (local.set $target (i32.add (local.get $target) (i32.const 32)))
+      (local.set $a (i32.add (local.get $a) (i32.const 32)))
+      (local.set $b (i32.add (local.get $b) (i32.const 32)))
+      (br $next)))
+    (if (i32.lt_u (local.get $target) (local.get $end)) (then${lanes.map(addSettled).join("")}))
+    (i64.store (i32.const ${checksumsAt}) (call $finish
+      (local.get $sum0) (local.get $sum1) (local.get $sums0) (local.get $sums1)
+      (local.get $b) (local.get $length)))
+    (i64.store (i32.const ${checksumsAt + 8}) (call $finish
+      (local.get $own0) (local.get $own1) (local.get $owns0) (local.get $owns1)
+      (local.get $target) (local.get $length))))
+
+  ;; Two sums over 64-bit words in each of four lanes, of the words and of the sums before them: whatever happens to one
+  ;; word changes the first, whatever is moved the second. A third of XXH3's work, for memory that is near.
+  (func (export "checksum") (param $at i32) (param $length i32) (result i64)
+    (local $wide i32) (local $data v128) ${lanes.map((lane) => `(local $sum${lane} v128) (local $sums${lane} v128)`).join(" ")}
+    (local.set $wide (i32.add (local.get $at) (i32.and (local.get $length) (i32.const -32))))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $at) (local.get $wide)))${lanes
+        .map(
+          (lane) => `
+      (local.set $data (v128.load offset=${16 * lane} (local.get $at)))
+      (local.set $sum${lane} (i64x2.add (local.get $sum${lane}) ${spread("(local.get $data)")}))
+      (local.set $sums${lane} (i64x2.add (local.get $sums${lane}) (local.get $sum${lane})))`,
+        )
+        .join("")}
+      (local.set $at (i32.add (local.get $at) (i32.const 32)))
+      (br $next)))
+    (call $finish
+      (local.get $sum0) (local.get $sum1) (local.get $sums0) (local.get $sums1)
+      (local.get $at) (local.get $length)))
+
+  ;; One number of all sums, the up to 31 bytes at \`at\` that they leave out, and the length.
+  (func $finish (param $sum0 v128) (param $sum1 v128) (param $sums0 v128) (param $sums1 v128) (param $at i32)
+    (param $length i32) (result i64)
+    (local $hash i64) (local $end i32)
+    (local.set $hash (i64.extend_i32_u (local.get $length)))
+    ${["sum0", "sum1", "sums0", "sums1"]
+      .flatMap((sums) => [0, 1].map((lane) => stir(`(i64x2.extract_lane ${lane} (local.get $${sums}))`)))
+      .join("")}
+    (local.set $end (i32.add (local.get $at) (i32.and (local.get $length) (i32.const 31))))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $at) (local.get $end)))${stir("(i64.load8_u (local.get $at))")}
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br $next)))
+    (i64.xor (local.get $hash) (i64.shr_u (local.get $hash) (i64.const 32))))
 
   ;; Puts the quiet NaN 0x7fc00000 in the place of every NaN: which one an addition yields depends on the processor.
   ;; Goes on to a whole number of 16 bytes.

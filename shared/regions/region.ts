@@ -12,17 +12,12 @@ export class Region {
   readonly #mapped: boolean;
   #mapping: Mapping | undefined;
 
-  /** Opens a file, and makes it where there is none; refuses links and whatever is not a plain file. */
   constructor(
     private readonly path: string,
     { mapped }: { readonly mapped: boolean },
   ) {
     this.#mapped = mapped;
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    this.#file = openSync(path, flags, 0o600);
-    if (fstatSync(this.#file).isFile()) return;
-    closeSync(this.#file);
-    throw new CoordError("INVALID_REQUEST", `The region ${path} is not a file.`);
+    this.#file = openRegionFile(path);
   }
 
   /** Gives the file at least this length, with memory behind it. Throws ENOSPC where there is not enough. */
@@ -77,4 +72,13 @@ export class Region {
     this.#mapping = mapFile(this.#file, size);
     return this.#mapping;
   }
+}
+
+/** Opens a file, and makes it where there is none; refuses links and whatever is not a plain file. */
+export function openRegionFile(path: string): number {
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = openSync(path, flags, 0o600);
+  if (fstatSync(file).isFile()) return file;
+  closeSync(file);
+  throw new CoordError("INVALID_REQUEST", `The region ${path} is not a file.`);
 }

@@ -14,9 +14,14 @@ export function sumRegion(directory: string, generation: bigint): string {
   return join(directory, `sum-${generation}`);
 }
 
+/** Where members meet when they go through a round by themselves: their progress, digests and losses. */
+export function meetingRegion(directory: string, generation: bigint): string {
+  return join(directory, `meeting-${generation}`);
+}
+
 /** The generation of a region's file; undefined for other names. */
 export function generationOf(name: string): bigint | undefined {
-  const digits = /^(?:gradient-(\d+)-\d+|sum-(\d+))$/.exec(name);
+  const digits = /^(?:gradient-(\d+)-\d+|(?:sum|meeting)-(\d+))$/.exec(name);
   return digits ? BigInt(digits[1] ?? digits[2]!) : undefined;
 }
 

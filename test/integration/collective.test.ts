@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -22,9 +23,11 @@ import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { blockBytes } from "../../shared/kernels/kernels.ts";
 import type { WireFormat } from "../../shared/kernels/wireFormat.ts";
 import { createLogger } from "../../shared/log.ts";
+import { canMapInPlace } from "../../shared/regions/mapping.ts";
 import { Connection } from "../../shared/rpc/client.ts";
 import { sharedMemoryDirectory } from "../../shared/runPaths.ts";
 import { CoordinatorClient } from "../../worker/collective/coordinatorClient.ts";
+import { Meeting } from "../../worker/collective/meeting.ts";
 import type { Share } from "../../worker/collective/reduction.ts";
 import { sumSlots, sumSlotsInBfloat16 } from "../support/plainKernels.ts";
 import { bitsOf, floatBits, vectorOf } from "../support/specialFloats.ts";
@@ -142,17 +145,19 @@ describe.each([
     });
     afterEach(() => close());
 
-    it("gives the bits of the sum in slot order, over gRPC, through shared memory and with one worker on each", async () => {
+    it("gives the bits of the sum in slot order, over gRPC, through shared memory in place and block by block, and with one worker on each", async () => {
       await fc.assert(
         fc.asyncProperty(rounds, async ([patterns, length]) => {
           const gradients = patterns.map((pattern) => vectorOf(pattern, length));
           const expected = bitsOf(sumOf(gradients, groupSize));
-          for (const planes of [
-            ["grpc", "grpc"],
-            ["shared", "shared"],
-            ["auto", "grpc"],
+          for (const { inPlace, planes } of [
+            { planes: ["grpc", "grpc"], inPlace: [] },
+            { planes: ["shared", "shared"], inPlace: [canMapInPlace, canMapInPlace] },
+            { planes: ["auto", "auto"], inPlace: [canMapInPlace, false] },
+            { planes: ["shared", "shared"], inPlace: [false, false] },
+            { planes: ["auto", "grpc"], inPlace: [canMapInPlace, canMapInPlace] },
           ] as const) {
-            for (const [rank, client] of clients.entries()) client.useDataPlane(planes[rank]!, format);
+            for (const [rank, client] of clients.entries()) client.useDataPlane(planes[rank]!, format, inPlace[rank]);
             for (const received of await round(gradients)) {
               expect(Buffer.compare(bitsOf(received), expected)).toBe(0);
             }
@@ -162,27 +167,62 @@ describe.each([
       );
     });
 
-    it("goes through memory that all share when all can, and over gRPC for all when one cannot", async () => {
-      const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
-      for (const client of clients) client.useDataPlane("auto", format);
-      await round(gradients);
-      const ofShared = readdirSync(memory).sort();
-      expect(ofShared).toEqual(["gradient-1-0", "gradient-1-1", "gradient-1-2", "gradient-1-3", "sum-1", "terms"]);
-      for (const name of ofShared) writeFileSync(join(memory, name), "", { flag: name === "terms" ? "a" : "w" });
-      clients[1]!.useDataPlane("grpc", format);
-      for (const sum of await round(gradients)) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
-      // Nobody summed there.
-      expect(readFileSync(join(memory, "sum-1")).every((byte) => byte === 0)).toBe(true);
-    });
+    it.each([false, ...(canMapInPlace ? [true] : [])])(
+      "goes through memory that all share when all can (in place: %s), and over gRPC for all when one cannot",
+      async (inPlace) => {
+        const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
+        for (const client of clients) client.useDataPlane("auto", format, inPlace);
+        await round(gradients);
+        const ofShared = readdirSync(memory).sort();
+        const meeting = inPlace ? ["meeting-1"] : [];
+        const ofSlots = ["gradient-1-0", "gradient-1-1", "gradient-1-2", "gradient-1-3"];
+        expect(ofShared).toEqual([...ofSlots, ...meeting, "sum-1", "terms"]);
+        // Not made shorter: whoever has it mapped would end by SIGBUS.
+        const { size } = statSync(join(memory, "sum-1"));
+        writeFileSync(join(memory, "sum-1"), Buffer.alloc(size), { flag: "r+" });
+        clients[1]!.useDataPlane("grpc", format);
+        for (const sum of await round(gradients)) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
+        // Nobody summed there.
+        expect(readFileSync(join(memory, "sum-1")).every((byte) => byte === 0)).toBe(true);
+      },
+    );
 
     it("repeats a step's round over gRPC when what is in shared memory is not what was written", async () => {
       vi.stubEnv("COORD_LOG_LEVEL", "silent");
-      for (const client of clients) client.useDataPlane("auto", format);
+      for (const client of clients) client.useDataPlane("auto", format, false);
       const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
       const flipped = flipBitsIn(join(memory, "gradient-1-3"), format);
       for (const sum of await round(gradients)) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
       expect(await flipped).toBe(true);
     });
+
+    it.runIf(canMapInPlace)(
+      "repeats a round over gRPC when a slot has changed after it was written in place",
+      async () => {
+        vi.stubEnv("COORD_LOG_LEVEL", "silent");
+        for (const client of clients) client.useDataPlane("auto", format, true);
+        const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
+        const arrive = vi.spyOn(Meeting.prototype, "arrive");
+        onTestFinished(() => arrive.mockRestore());
+        let flips = 0;
+        arrive.mockImplementationOnce(function (this: Meeting, rank, point) {
+          arrive.mockRestore();
+          const [slot] = shares[rank]!.slots;
+          const file = openSync(join(memory, `gradient-1-${slot}`), "r+");
+          // In a block that the other rank sums.
+          flips += writeSync(file, Buffer.of(1), 0, 1, rank === 0 ? 2 * (format === "float32" ? 4 : 2) * block : 0);
+          closeSync(file);
+          this.arrive(rank, point);
+        });
+        let chunks = 0;
+        tamper = () => void chunks++;
+        const sums = await round(gradients);
+        expect(flips).toBe(1);
+        expect(chunks).toBe(slots);
+        // The smallest of all numbers more does not show.
+        for (const sum of sums) expect(new Set(sum)).toEqual(new Set([0 + 1 + 2 + 3]));
+      },
+    );
 
     it("repeats an upload that was damaged on its way", async () => {
       const gradients = Array.from({ length: slots }, (_, slot) => new Float32Array(3 * block).fill(slot));
@@ -242,7 +282,10 @@ describe.each([
           await reduction.add({ slot, gradient, loss: { sum: 1, tokens: 1 }, inputTokens: 1 });
         }
         // A copy, because all of this process share the kernels' memory but not the sum's place in it.
-        return (await reduction.sum()).gradient.slice();
+        const { confirmed, gradient } = await reduction.sum();
+        const received = gradient.slice();
+        await confirmed;
+        return received;
       });
       const received = await Promise.all(sums);
       const votes = clients.map(({ caller, membership }) => {

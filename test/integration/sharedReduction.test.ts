@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest";
 import { type SharedPart, SharedRound } from "../../coordinator/collective/sharedRound.ts";
 import { slotsOf } from "../../coordinator/membership/slotMapping.ts";
 import { blockBytes, kernelMemory, reserve } from "../../shared/kernels/kernels.ts";
+import { canMapInPlace } from "../../shared/regions/mapping.ts";
 import { planBuckets } from "../../worker/collective/buckets.ts";
+import { InPlaceReduction } from "../../worker/collective/inPlaceReduction.ts";
+import { Meeting, meetingBytes } from "../../worker/collective/meeting.ts";
 import { type BlockStore, SharedReduction } from "../../worker/collective/sharedReduction.ts";
 import { sumSlots, sumSlotsInBfloat16 } from "../support/plainKernels.ts";
 import { bitsOf, floatBits, vectorOf } from "../support/specialFloats.ts";
@@ -49,6 +52,84 @@ describe("SharedReduction", () => {
     await expect(reduce({ ...shape, damage: always.damage })).rejects.toThrow(/not what was written/);
   });
 });
+
+describe.runIf(canMapInPlace)("InPlaceReduction", () => {
+  it("gives every member the bits of the sum in slot order, however slots and groups are cut", async () => {
+    await fc.assert(
+      fc.asyncProperty(rounds, async ({ bfloat16, elements, patterns, ...shape }) => {
+        const slots = shape.worldSize * shape.slotsPerWorker;
+        const gradients = Array.from({ length: slots }, (_, slot) => vectorOf(patterns[slot]!, elements));
+        const sum = bfloat16 ? sumSlotsInBfloat16 : sumSlots;
+        const expected = bitsOf(sum(gradients, shape.groupSize));
+        for (const result of await reduceInPlace({ ...shape, bfloat16, gradients })) {
+          expect(Buffer.compare(bitsOf(result), expected)).toBe(0);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it.each([
+    { what: "slot", stage: 0, bfloat16: false },
+    { what: "slot", stage: 0, bfloat16: true },
+    { what: "sum", stage: 1, bfloat16: false },
+    { what: "sum", stage: 1, bfloat16: true },
+  ])("refuses a $what in which a bit has changed since it was written (bfloat16: $bfloat16)", async (damaged) => {
+    const gradients = [1, 2].map((value) => new Float32Array(3 * elementsPerBlock).fill(value));
+    // In the first slot, which is rank 0's, the block that rank 1 sums; in the sum one of rank 0's.
+    const block = damaged.bfloat16 ? blockBytes / 2 : blockBytes;
+    const damage = (stage: number, slot: number, sum: number) => {
+      if (stage === damaged.stage) kernelMemory()[stage === 0 ? slot + 2 * block + 5 : sum + 5]! ^= 1;
+    };
+    const shape = { worldSize: 2, groupSize: 2, bfloat16: damaged.bfloat16, gradients };
+    await expect(reduceInPlace({ ...shape, damage })).rejects.toThrow(/not what was written/);
+  });
+});
+
+/** Members in one process; `damage` comes between what is written and what is read. */
+async function reduceInPlace({
+  bfloat16,
+  damage,
+  gradients,
+  groupSize,
+  worldSize,
+}: Omit<Setup, "damage" | "perBucket"> & { damage?: (stage: number, slot: number, sum: number) => void }) {
+  const bytes = gradients[0]!.byteLength;
+  const slots = gradients.length;
+  const shape = { worldSize, slots, blocks: Math.ceil(bytes / blockBytes) };
+  const meetingAt = vectorMemory(meetingBytes(shape));
+  kernelMemory().fill(0, meetingAt, meetingAt + meetingBytes(shape));
+  const regions = gradients.map((gradient) => (bfloat16 ? vectorMemory(bytes) : copyIn(gradient)));
+  const sumRegion = vectorMemory(bytes);
+  const signal = new AbortController().signal;
+  const members = Array.from({ length: worldSize }, async (_, rank) => {
+    const own = new Map(
+      slotsOf(rank, worldSize, slots).map((slot) => [slot, bfloat16 ? copyIn(gradients[slot]!) : regions[slot]!]),
+    );
+    const meeting = new Meeting(meetingAt, shape);
+    const sum = bfloat16 || shape.blocks <= 1 ? vectorMemory(bytes) : sumRegion;
+    await new InPlaceReduction({
+      rank,
+      worldSize,
+      slots,
+      groupSize,
+      bytes,
+      bfloat16,
+      own,
+      sum,
+      meeting,
+      slotRegion: (slot) => regions[slot]!,
+      sumRegion,
+      async barrier(stage) {
+        if (rank === 0) damage?.(stage, regions[0]!, sumRegion);
+        meeting.arrive(rank, stage + 1);
+        await meeting.all(stage + 1, signal);
+      },
+    }).run();
+    return new Float32Array(kernelMemory().slice(sum, sum + bytes).buffer);
+  });
+  return Promise.all(members);
+}
 
 interface Setup {
   readonly worldSize: number;
@@ -141,7 +222,7 @@ function vectorMemory(bytes: number): number {
   if (bytes > most) throw new Error("The test's vectors are shorter.");
   reserved[taken] ??= reserve(most);
   const address = reserved[taken]!;
-  taken = (taken + 1) % 16;
+  taken = (taken + 1) % 24;
   return address;
 }
 

@@ -41,3 +41,25 @@ export function sumSlotsInBfloat16(slots: readonly Float32Array[], groupSize: nu
   const round = (values: Float32Array) => decodeBfloat16(encodeBfloat16(values));
   return round(sumSlots(slots.map(round), groupSize));
 }
+
+const mask = (1n << 64n) - 1n;
+
+/** Sums of 64-bit words in four lanes, sums of those sums, and what is left at the end, stirred together. */
+export function checksum(bytes: Uint8Array): bigint {
+  const wide = bytes.length & -32;
+  const words = new BigUint64Array(bytes.slice(0, wide).buffer);
+  const sum = [0n, 0n, 0n, 0n];
+  const sums = [0n, 0n, 0n, 0n];
+  for (const [index, word] of words.entries()) {
+    const lane = index % 4;
+    sum[lane] = (sum[lane]! + (word ^ (word >> 32n))) & mask;
+    sums[lane] = (sums[lane]! + sum[lane]!) & mask;
+  }
+  let hash = BigInt(bytes.length);
+  for (const word of [...sum, ...sums, ...Array.from(bytes.subarray(wide), BigInt)]) {
+    const mixed = hash ^ ((word * 0xc2b2ae3d27d4eb4fn) & mask);
+    const turned = ((mixed << 31n) | (mixed >> 33n)) & mask;
+    hash = (turned * 0x9e3779b185ebca87n) & mask;
+  }
+  return hash ^ (hash >> 32n);
+}

@@ -12,6 +12,7 @@ import {
   MembershipService,
 } from "../../shared/gen/coord/v1/membership_pb.ts";
 import type { WireFormat } from "../../shared/kernels/wireFormat.ts";
+import { canMapInPlace } from "../../shared/regions/mapping.ts";
 import { Connection, type Endpoint } from "../../shared/rpc/client.ts";
 import { encodeState, StateAssembler } from "../../shared/rpc/stateTransfer.ts";
 import { coordHome } from "../../shared/runPaths.ts";
@@ -64,10 +65,11 @@ export class CoordinatorClient {
     this.membership = this.#control.service(MembershipService);
   }
 
-  /** How gradients travel from now on. */
-  useDataPlane(choice: RunConfig["dataPlane"], format: WireFormat = "float32"): void {
+  /** How gradients travel from now on; `inPlace` false where shared memory is to be copied to and from. */
+  useDataPlane(choice: RunConfig["dataPlane"], format: WireFormat = "float32", inPlace = canMapInPlace): void {
     this.#plane.choice = choice;
     this.#plane.format = format;
+    this.#plane.inPlace = inPlace;
   }
 
   close(): void {

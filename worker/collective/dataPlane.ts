@@ -3,9 +3,12 @@ import { CoordError, toCoordError } from "../../shared/errors.ts";
 import { blockBytes } from "../../shared/kernels/kernels.ts";
 import { type WireFormat, wireLength } from "../../shared/kernels/wireFormat.ts";
 import { createLogger } from "../../shared/log.ts";
+import { canMapInPlace } from "../../shared/regions/mapping.ts";
 import { type RegionTerms, readTerms } from "../../shared/regions/regionDirectory.ts";
 import { coordHome, sharedMemoryDirectory } from "../../shared/runPaths.ts";
 import { type Buckets, bucketsHeld, planBuckets } from "./buckets.ts";
+import { stagesOf } from "./inPlaceReduction.ts";
+import { InPlaceRegions, type InPlaceRound } from "./inPlaceRegions.ts";
 import { RegionSet } from "./regionSet.ts";
 
 /** Failures of the run rather than of the way that gradients took: another way would meet them again. */
@@ -21,8 +24,17 @@ const final = new Set([
 /** Gradients of one worker that are kept until all its slots are computed, in bytes, when they are more than one. */
 const maxKeptBytes = 256 * 1024 ** 2;
 
-/** A round in shared memory. */
-export interface SharedPlan {
+/** Vectors of one round in the kernels' memory, whose addresses end at 4 GiB, in bytes. */
+const maxInPlaceBytes = 3 * 1024 ** 3;
+
+/** A round in shared memory: where the vectors are, or bucket by bucket through regions that are smaller. */
+export type SharedPlan =
+  | { readonly kind: "in-place"; readonly terms: RegionTerms; readonly round: InPlaceRound; readonly stages: number }
+  | BucketPlan;
+
+/** A round in shared memory that blocks are copied to and from. */
+export interface BucketPlan {
+  readonly kind: "buckets";
   readonly terms: RegionTerms;
   readonly buckets: Buckets;
   readonly regions: RegionSet;
@@ -33,6 +45,7 @@ export interface SharedPlan {
 /** What a round is about. */
 export interface RoundShape {
   readonly generation: bigint;
+  readonly worldSize: number;
   /** Slots of the run, and those of this worker. */
   readonly slotCount: number;
   readonly slots: readonly number[];
@@ -51,11 +64,15 @@ export class DataPlane {
   #choice: RunConfig["dataPlane"] = "grpc";
   readonly #directory: string;
   readonly #regions: RegionSet;
+  readonly #inPlaceRegions: InPlaceRegions;
+  /** False where blocks are to be copied although they need not be. */
+  inPlace = canMapInPlace;
   #declinedIn: bigint | undefined;
 
   constructor(caller: { readonly runId: string }) {
     this.#directory = sharedMemoryDirectory(coordHome(), caller.runId);
     this.#regions = new RegionSet(this.#directory);
+    this.#inPlaceRegions = new InPlaceRegions(this.#directory);
   }
 
   /** How gradients travel from now on. */
@@ -74,6 +91,10 @@ export class DataPlane {
       // gRPC takes gradients one by one, as they are computed.
       return this.#without(`the gradients of ${slots.length} slots take more than ${maxKeptBytes / 1024 ** 2} MiB`);
     }
+    const wireBytes = wireLength(this.format, bytes / 4);
+    if (this.inPlace && (slotCount + 1) * wireBytes <= Math.min(terms.budgetBytes, maxInPlaceBytes)) {
+      return this.#planInPlace(terms, shape, wireBytes);
+    }
     const regionBlockBytes = wireLength(this.format, blockBytes / 4);
     const blocks = Math.ceil(bytes / blockBytes);
     const buckets = planBuckets({
@@ -88,7 +109,25 @@ export class DataPlane {
         `${slotCount} slots need at least ${needed} bytes of it, ${terms.budgetBytes} may be used; a container's /dev/shm grows with docker run --shm-size`,
       );
     }
-    return { terms, buckets, regions: this.#regions, regionBytes: bucketsHeld * buckets.perBucket * regionBlockBytes };
+    return {
+      kind: "buckets",
+      terms,
+      buckets,
+      regions: this.#regions,
+      regionBytes: bucketsHeld * buckets.perBucket * regionBlockBytes,
+    };
+  }
+
+  #planInPlace(terms: RegionTerms, shape: RoundShape, wireBytes: number): SharedPlan | undefined {
+    const blocks = Math.ceil(shape.bytes / blockBytes);
+    const { generation, slotCount: slots, worldSize } = shape;
+    try {
+      const round = this.#inPlaceRegions.prepare(generation, { worldSize, slots, blocks }, wireBytes);
+      return { kind: "in-place", terms, round, stages: stagesOf(blocks) };
+    } catch (thrown) {
+      this.#giveUp(toCoordError(thrown).message, thrown);
+      return undefined;
+    }
   }
 
   /** Decides about a round in shared memory that failed: returns where gRPC may do, throws where it would not. */
@@ -105,6 +144,7 @@ export class DataPlane {
 
   close(): void {
     this.#regions.close();
+    this.#inPlaceRegions.close();
   }
 
   /** Nothing is broken, but this run's rounds cannot go through shared memory. */

@@ -2,13 +2,15 @@ import { AsyncQueue } from "../../shared/asyncQueue.ts";
 import { CoordError } from "../../shared/errors.ts";
 import { type Failpoint, failpoint } from "../../shared/failpoint.ts";
 import { CollectiveService, type FetchHeader } from "../../shared/gen/coord/v1/collective_pb.ts";
+import { kernelMemory } from "../../shared/kernels/kernels.ts";
 import { fromBfloat16, toWire, wireLength } from "../../shared/kernels/wireFormat.ts";
 import { ChunkAssembler, checkDigest, cutIntoChunks } from "../../shared/rpc/chunks.ts";
 import type { Connection } from "../../shared/rpc/client.ts";
 import { bytesOfFloat32 } from "../../shared/tensors/bytes.ts";
 import { digest64 } from "../../shared/tensors/digest.ts";
 import type { Caller, Epoch } from "./coordinatorClient.ts";
-import { type DataPlane, Declined, type SharedPlan } from "./dataPlane.ts";
+import { type BucketPlan, type DataPlane, Declined, type SharedPlan } from "./dataPlane.ts";
+import { reduceInPlace } from "./inPlaceRound.ts";
 import { receive } from "./receive.ts";
 import { repeat } from "./repeat.ts";
 import { SharedReduction, type StageReport } from "./sharedReduction.ts";
@@ -31,6 +33,13 @@ export interface SlotGradient {
   readonly inputTokens: number;
   /** Name of the first tensor that is not finite, or "loss"; absent when all is finite. */
   readonly notFinite?: string;
+}
+
+/** What all slots come to. */
+export interface Sum {
+  readonly gradient: Float32Array;
+  readonly loss: { readonly sum: number; readonly tokens: number };
+  readonly confirmed: Promise<void>;
 }
 
 export interface ReductionOptions {
@@ -59,10 +68,14 @@ export class Reduction {
     this.#plan = plane.plan({ ...share, bytes: elements * 4 });
   }
 
-  /** Memory for the gradient of this worker's next slot, all zero. */
+  /** Memory for the gradient of this worker's next slot, all zero; slots come in their order. */
   gradient(): Float32Array {
-    const { elements, memory } = this.#options;
+    const { elements, memory, plane, share } = this.#options;
     const index = this.#begun++;
+    if (this.#plan?.kind === "in-place" && plane.format === "float32") {
+      const address = this.#plan.round.slots[share.slots[index]!]!;
+      return new Float32Array(kernelMemory().buffer, address, elements).fill(0);
+    }
     // Over gRPC one gradient is computed while the one before it is on its way.
     return memory.slot(this.#plan ? index : index % 2, elements).fill(0);
   }
@@ -73,12 +86,17 @@ export class Reduction {
     else await this.#contribute(part);
   }
 
-  /** Waits for the sum over all slots. The gradient is valid until the next step's. */
-  async sum() {
+  /**
+   * Waits for the sum over all slots. The gradient must not be written to, and is valid until the next step's;
+   * `confirmed` resolves when the coordinator knows of the round all that it must for the step to be voted for.
+   */
+  async sum(): Promise<Sum> {
     const { plane, share } = this.#options;
     if (this.#plan) {
       try {
-        return await this.#reduceShared(this.#plan);
+        return await (this.#plan.kind === "in-place"
+          ? this.#reduceInPlace(this.#plan)
+          : this.#reduceShared(this.#plan));
       } catch (thrown) {
         plane.failed(thrown, share.generation, share.signal);
       }
@@ -87,15 +105,36 @@ export class Reduction {
     return this.#fetch();
   }
 
-  async #reduceShared({ buckets, regionBytes, regions, terms }: SharedPlan) {
+  async #reduceInPlace({ round, stages, terms }: SharedPlan & { kind: "in-place" }): Promise<Sum> {
     const { caller, connections, elements, memory, plane, share, step } = this.#options;
-    const bytes = elements * Float32Array.BYTES_PER_ELEMENT;
-    const header = {
-      member: caller,
+    const bfloat16 = plane.format === "bfloat16";
+    const sum =
+      bfloat16 || stages === 1 ? memory.sum(elements) : new Float32Array(kernelMemory().buffer, round.sum, elements);
+    const { confirmed, loss } = await reduceInPlace({
+      step,
+      stages,
+      ...this.#dimensions(),
+      bfloat16,
+      sum: sum.byteOffset,
+      meeting: round.meeting,
+      slotRegion: (slot) => round.slots[slot]!,
+      sumRegion: round.sum,
+      losses: this.#parts,
+      header: { ...this.#header(terms.key), inPlace: true },
+      control: connections.control,
+      signal: share.signal,
+      onPoint: (point) => failpoint(point, step, caller.workerId),
+    });
+    share.signal.throwIfAborted();
+    return { gradient: sum, loss, confirmed };
+  }
+
+  #header(regionKey: string) {
+    return {
+      member: this.#options.caller,
       key: this.#key(),
-      regionKey: terms.key,
-      bytes: BigInt(bytes),
-      stages: buckets.stages,
+      regionKey,
+      bytes: BigInt(this.#options.elements * Float32Array.BYTES_PER_ELEMENT),
       slots: this.#parts.map(({ slot, loss, inputTokens, notFinite = "" }) => ({
         slot,
         notFinite,
@@ -103,6 +142,23 @@ export class Reduction {
         inputTokens: BigInt(inputTokens),
       })),
     };
+  }
+
+  #dimensions() {
+    const { elements, share } = this.#options;
+    return {
+      rank: share.rank,
+      worldSize: share.worldSize,
+      slots: share.slotCount,
+      groupSize: share.groupSize,
+      bytes: elements * Float32Array.BYTES_PER_ELEMENT,
+      own: new Map(this.#parts.map(({ slot, gradient }) => [slot, gradient.byteOffset])),
+    };
+  }
+
+  async #reduceShared({ buckets, regionBytes, regions, terms }: BucketPlan): Promise<Sum> {
+    const { caller, connections, elements, memory, plane, share, step } = this.#options;
+    const header = { ...this.#header(terms.key), stages: buckets.stages };
     regions.prepare(share.generation, share.slots, regionBytes);
     const requests = new AsyncQueue<object>();
     const call = new AbortController();
@@ -132,13 +188,8 @@ export class Reduction {
     try {
       await new SharedReduction({
         buckets,
-        rank: share.rank,
-        worldSize: share.worldSize,
-        slots: share.slotCount,
-        groupSize: share.groupSize,
-        bytes,
+        ...this.#dimensions(),
         bfloat16: plane.format === "bfloat16",
-        own: new Map(this.#parts.map(({ slot, gradient }) => [slot, gradient.byteOffset])),
         sum: sum.byteOffset,
         slotStore: (slot) => regions.slot(slot),
         sumStore: regions.sum(),
@@ -157,7 +208,7 @@ export class Reduction {
       else call.abort(new CoordError("STALE_GENERATION", "This worker has left the round."));
     }
     share.signal.throwIfAborted();
-    return { gradient: sum, loss };
+    return { gradient: sum, loss, confirmed: Promise.resolve() };
   }
 
   async #contribute(part: SlotGradient): Promise<void> {
@@ -181,7 +232,7 @@ export class Reduction {
     await untilWhole(call, share.signal);
   }
 
-  async #fetch() {
+  async #fetch(): Promise<Sum> {
     const { caller, connections, elements, memory, plane, share, step } = this.#options;
     return untilWhole(async () => {
       const request = { member: caller, key: this.#key() };
@@ -197,7 +248,7 @@ export class Reduction {
       const { sum, tokens } = header.loss!;
       const gradient = memory.sum(elements);
       if (plane.format === "bfloat16") fromBfloat16(assembler.bytes, gradient);
-      return { gradient, loss: { sum, tokens: Number(tokens) } };
+      return { gradient, loss: { sum, tokens: Number(tokens) }, confirmed: Promise.resolve() };
     }, share.signal);
   }
 

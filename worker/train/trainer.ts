@@ -123,6 +123,7 @@ export class Trainer {
       await handOver;
       lap("updateMs", "hand over the state");
     }
+    await sum.confirmed;
     const vote = {
       member: client.caller,
       generation: share.generation,

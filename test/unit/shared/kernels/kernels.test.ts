@@ -31,6 +31,47 @@ describe("kernels", () => {
     );
   });
 
+  it("add into a third vector, and leave the checksums of what was added and of the sum", () => {
+    fc.assert(
+      fc.property(vectors, ([a, b]) => {
+        const [, , third] = kernels.scratch;
+        put(first, bitsOf(a));
+        put(second, bitsOf(b));
+        kernels.sumOf(third, first, second, a.byteLength);
+        const sum = bitsOf(plain.settleNaNs(plain.add(a, b)));
+        expect(take(third, a.byteLength)).toEqual(sum);
+        expect(kernels.checksumsOfSum()).toEqual({ addend: plain.checksum(bitsOf(b)), sum: plain.checksum(sum) });
+        expect(kernels.checksumAt(third, sum.length)).toBe(plain.checksum(sum));
+      }),
+    );
+  });
+
+  it("give another checksum for every flipped bit, for words in another order and for another length", () => {
+    const bytes = new Uint8Array(101).map((_, index) => (index * 2_654_435_761) >>> 13);
+    const seen = new Set<bigint>();
+    let looks = 0;
+    const look = (changed: Uint8Array) => {
+      put(first, changed);
+      seen.add(kernels.checksumAt(first, changed.length));
+      looks++;
+    };
+    look(bytes);
+    const flip = (at: Uint8Array, bit: number) => {
+      const flipped = at.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      return flipped;
+    };
+    for (let bit = 0; bit < 8 * bytes.length; bit++) look(flip(bytes, bit));
+    // Two signs at once, in words that are added up in one lane.
+    for (let word = 1; word < 3; word++) look(flip(flip(bytes, 63), 63 + 256 * word));
+    const swapped = bytes.slice();
+    swapped.copyWithin(0, 32, 64);
+    swapped.set(bytes.subarray(0, 32), 32);
+    look(swapped);
+    look(bytes.subarray(0, 100));
+    expect(seen.size).toBe(looks);
+  });
+
   it("round to bfloat16 and back as plain JavaScript does", () => {
     fc.assert(
       fc.property(vectors, ([a]) => {

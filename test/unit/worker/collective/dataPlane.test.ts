@@ -2,11 +2,12 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { SharedRegions } from "../../../../coordinator/collective/sharedRegions.ts";
 import { CoordError } from "../../../../shared/errors.ts";
+import { canMapInPlace } from "../../../../shared/regions/mapping.ts";
 import { sharedMemoryDirectory } from "../../../../shared/runPaths.ts";
 import { DataPlane, Declined } from "../../../../worker/collective/dataPlane.ts";
 import { temporaryDirectory } from "../../../support/temporaryDirectory.ts";
 
-const shape = { generation: 3n, slotCount: 2, slots: [0], bytes: 1024 ** 2 };
+const shape = { generation: 3n, worldSize: 2, slotCount: 2, slots: [0], bytes: 1024 ** 2 };
 const signal = new AbortController().signal;
 const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
 
@@ -14,6 +15,18 @@ describe("DataPlane", () => {
   it("goes through shared memory where that is possible, and over gRPC where that was asked for", () => {
     for (const choice of ["auto", "shared"] as const) expect(planeWith(choice).plan(shape)?.terms.key).toHaveLength(36);
     expect(planeWith("grpc").plan(shape)).toBeUndefined();
+  });
+
+  it.runIf(canMapInPlace)("sums vectors where they are if all fit, and otherwise block by block", () => {
+    for (const format of ["float32", "bfloat16"] as const) {
+      const plane = planeWith("auto");
+      plane.format = format;
+      expect(plane.plan(shape)?.kind).toBe("in-place");
+      expect(plane.plan({ ...shape, slotCount: 8000 })?.kind).toBe("buckets");
+      plane.inPlace = false;
+      expect(plane.plan(shape)?.kind).toBe("buckets");
+      plane.close();
+    }
   });
 
   it("goes over gRPC on another host, unless shared memory was asked for", () => {
