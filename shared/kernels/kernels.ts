@@ -1,6 +1,6 @@
 import { createXXHash3 } from "hash-wasm";
 import { CoordError } from "../errors.ts";
-import { kernelsWasm } from "./kernelsWasm.ts";
+import { kernelsWasm, unsharedKernelsWasm } from "./kernelsWasm.ts";
 
 /** Bytes of float32 that are worked on at a time: they stay in a core's cache. */
 export const blockBytes = 256 * 1024;
@@ -23,7 +23,19 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: Exports };
 };
 
-const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(kernelsWasm, "base64")));
+const instantiate = (wasm: string) =>
+  new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(wasm, "base64"))).exports;
+
+const exports = instantiate(kernelsWasm);
+
+/**
+ * The same loops on the `scratch` blocks of a memory that is not shared between threads, for vectors that are not in the
+ * kernels' memory: copying in and out of shared memory takes V8 several times as long.
+ */
+export const aside = instantiate(unsharedKernelsWasm);
+
+/** The memory of `aside`, which never grows. */
+export const asideMemory = new Uint8Array(aside.memory.buffer);
 
 /** Loops over vectors in `memory`; all but `add` go on to a whole number of 32 bytes. */
 export const { add, sumOf, settleNaNs, encodeBfloat16, decodeBfloat16 } = exports;
@@ -75,6 +87,16 @@ const shortHasher = await createXXHash3();
 /** XXH3 (64 bits, seed 0) of bytes in the kernels' memory; at most `blockBytes`. */
 export function digestAt(address: number, length: number): bigint {
   if (length > shortBytes) return BigInt.asUintN(64, exports.xxh3(address, length));
-  const bytes = Uint8Array.from(kernelMemory().subarray(address, address + length));
-  return BigInt(`0x${shortHasher.init().update(bytes).digest("hex")}`);
+  return shortDigest(kernelMemory().subarray(address, address + length));
+}
+
+/** The same of bytes anywhere else. */
+export function digestOf(bytes: Uint8Array): bigint {
+  if (bytes.byteLength <= shortBytes) return shortDigest(bytes);
+  asideMemory.set(bytes, scratch[0]);
+  return BigInt.asUintN(64, aside.xxh3(scratch[0], bytes.byteLength));
+}
+
+function shortDigest(bytes: Uint8Array): bigint {
+  return BigInt(`0x${shortHasher.init().update(Uint8Array.from(bytes)).digest("hex")}`);
 }

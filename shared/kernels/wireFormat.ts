@@ -1,5 +1,5 @@
 import { bytesOfFloat32 } from "../tensors/bytes.ts";
-import { blockBytes, decodeBfloat16, encodeBfloat16, kernelMemory, scratch, settleNaNs } from "./kernels.ts";
+import { aside, asideMemory, blockBytes, decodeBfloat16, encodeBfloat16, kernelMemory, scratch } from "./kernels.ts";
 
 /** How vectors travel: as they are, or rounded to bfloat16. */
 export type WireFormat = "float32" | "bfloat16";
@@ -12,20 +12,34 @@ export function wireLength(format: WireFormat, elements: number): number {
 export function toWire(format: WireFormat, values: Float32Array, into?: Uint8Array): Uint8Array {
   if (format === "float32") return bytesOfFloat32(values);
   const wire = into ?? new Uint8Array(wireLength(format, values.length));
+  const kernels = kernelMemory();
+  const inKernels = values.buffer === kernels.buffer;
   eachBlock(bytesOfFloat32(values), (block, at) => {
-    kernelMemory().set(block, scratch[0]);
-    encodeBfloat16(scratch[1], scratch[0], block.byteLength);
-    wire.set(kernelMemory().subarray(scratch[1], scratch[1] + block.byteLength / 2), at / 2);
+    if (inKernels) encodeBfloat16(scratch[1], block.byteOffset, block.byteLength);
+    else {
+      asideMemory.set(block, scratch[0]);
+      aside.encodeBfloat16(scratch[1], scratch[0], block.byteLength);
+    }
+    const encoded = inKernels ? kernels : asideMemory;
+    wire.set(encoded.subarray(scratch[1], scratch[1] + block.byteLength / 2), at / 2);
   });
   return wire;
 }
 
 /** Fills a vector from bfloat16 that has come over the wire. */
 export function fromBfloat16(wire: Uint8Array, into: Float32Array): Float32Array {
+  const kernels = kernelMemory();
+  const inKernels = into.buffer === kernels.buffer;
   eachBlock(bytesOfFloat32(into), (block, at) => {
-    kernelMemory().set(wire.subarray(at / 2, (at + block.byteLength) / 2), scratch[1]);
-    decodeBfloat16(scratch[0], scratch[1], block.byteLength);
-    block.set(kernelMemory().subarray(scratch[0], scratch[0] + block.byteLength));
+    const encoded = wire.subarray(at / 2, (at + block.byteLength) / 2);
+    if (inKernels) {
+      kernels.set(encoded, scratch[1]);
+      decodeBfloat16(block.byteOffset, scratch[1], block.byteLength);
+      return;
+    }
+    asideMemory.set(encoded, scratch[1]);
+    aside.decodeBfloat16(scratch[0], scratch[1], block.byteLength);
+    block.set(asideMemory.subarray(scratch[0], scratch[0] + block.byteLength));
   });
   return into;
 }
@@ -33,9 +47,9 @@ export function fromBfloat16(wire: Uint8Array, into: Float32Array): Float32Array
 /** Makes every NaN the same: which one an addition yields depends on the processor. */
 export function settle(values: Float32Array): Float32Array {
   eachBlock(bytesOfFloat32(values), (block) => {
-    kernelMemory().set(block, scratch[0]);
-    settleNaNs(scratch[0], block.byteLength);
-    block.set(kernelMemory().subarray(scratch[0], scratch[0] + block.byteLength));
+    asideMemory.set(block, scratch[0]);
+    aside.settleNaNs(scratch[0], block.byteLength);
+    block.set(asideMemory.subarray(scratch[0], scratch[0] + block.byteLength));
   });
   return values;
 }

@@ -1,4 +1,4 @@
-import { blockBytes, digestAt, kernelMemory, scratch } from "../kernels/kernels.ts";
+import { blockBytes, digestAt, digestOf as digestOfBytes, kernelMemory } from "../kernels/kernels.ts";
 
 /**
  * The digest of gradients and states on their way between processes: XXH3 of the XXH3 digests of all blocks of 256 KiB,
@@ -45,8 +45,6 @@ export class Digest64 {
 
 /** XXH3 of at most a block. */
 function digestOf(bytes: Uint8Array): bigint {
-  const memory = kernelMemory();
-  if (bytes.buffer === memory.buffer) return digestAt(bytes.byteOffset, bytes.byteLength);
-  memory.set(bytes, scratch[0]);
-  return digestAt(scratch[0], bytes.byteLength);
+  if (bytes.buffer === kernelMemory().buffer) return digestAt(bytes.byteOffset, bytes.byteLength);
+  return digestOfBytes(bytes);
 }

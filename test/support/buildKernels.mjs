@@ -8,17 +8,23 @@ import { source } from "../../shared/kernels/kernels.wat.mjs";
 /** The generated file's text. */
 export async function assembleKernels() {
   const wabt = await createWabt();
-  const module = wabt.parseWat("kernels.wat", source, { simd: true, threads: true });
-  const { buffer } = module.toBinary({});
-  const lines = Buffer.from(buffer)
-    .toString("base64")
-    .match(/.{1,116}/g);
+  const assemble = (text) => {
+    const { buffer } = wabt.parseWat("kernels.wat", text, { simd: true, threads: true }).toBinary({});
+    return Buffer.from(buffer)
+      .toString("base64")
+      .match(/.{1,116}/g);
+  };
   return [
     "// Assembled from shared/kernels/kernels.wat.mjs by test/support/buildKernels.mjs. Do not edit.",
     "",
     "/** The kernels as a WebAssembly module, in base64. */",
     "export const kernelsWasm = `",
-    ...lines,
+    ...assemble(source),
+    "`;",
+    "",
+    "/** The same on memory that is not shared between threads. */",
+    "export const unsharedKernelsWasm = `",
+    ...assemble(source.replace(" shared)", ")")),
     "`;",
     "",
   ].join("\n");

@@ -6,6 +6,7 @@ import { createLogger } from "../../shared/log.ts";
 import { canMapInPlace } from "../../shared/regions/mapping.ts";
 import { type RegionTerms, readTerms } from "../../shared/regions/regionDirectory.ts";
 import { coordHome, sharedMemoryDirectory } from "../../shared/runPaths.ts";
+import { BufferPool } from "../../shared/tensors/bufferPool.ts";
 import { type Buckets, bucketsHeld, planBuckets } from "./buckets.ts";
 import { stagesOf } from "./inPlaceReduction.ts";
 import { InPlaceRegions, type InPlaceRound } from "./inPlaceRegions.ts";
@@ -61,6 +62,8 @@ export class Declined extends Error {
 /** Chooses between shared memory and gRPC for each round of a worker. */
 export class DataPlane {
   format: WireFormat = "float32";
+  /** Memory for vectors on their way over gRPC, one going up and one coming down. */
+  readonly wires = new BufferPool(2);
   #choice: RunConfig["dataPlane"] = "grpc";
   readonly #directory: string;
   readonly #regions: RegionSet;

@@ -230,6 +230,7 @@ export class Reduction {
     }
     const call = () => connections.upload.service(CollectiveService).contribute(messages(), share);
     await untilWhole(call, share.signal);
+    this.#done(bytes);
   }
 
   async #fetch(): Promise<Sum> {
@@ -248,14 +249,21 @@ export class Reduction {
       const { sum, tokens } = header.loss!;
       const gradient = memory.sum(elements);
       if (plane.format === "bfloat16") fromBfloat16(assembler.bytes, gradient);
+      this.#done(assembler.bytes);
       return { gradient, loss: { sum, tokens: Number(tokens) }, confirmed: Promise.resolve() };
     }, share.signal);
   }
 
-  /** Memory for what is on its way; undefined where that is the vector itself. Not shared with a call that was left. */
+  /** Memory for what is on its way; undefined where that is the vector itself. */
   #wire(): Uint8Array | undefined {
     const { elements, plane } = this.#options;
-    return plane.format === "float32" ? undefined : new Uint8Array(wireLength(plane.format, elements));
+    return plane.format === "float32" ? undefined : plane.wires.take(wireLength(plane.format, elements));
+  }
+
+  /** Keeps it for the next, which a call that was left must not reach: its memory is nobody's any more. */
+  #done(wire: Uint8Array): void {
+    const { plane } = this.#options;
+    if (plane.format !== "float32") plane.wires.give(wire);
   }
 
   #key() {
