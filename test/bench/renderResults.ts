@@ -95,40 +95,56 @@ function training(cases: readonly TrainingResult[]): string[] {
   ];
 }
 
-function renderAllReduce({ bandwidth, blocks, cases, torch }: AllReduceResult): string[] {
-  const gloo = ({ gloo }: AllReduceCase) => [
-    gloo ? formatSummary(gloo.ms) : "–",
-    gloo ? formatSummary(gloo.ratio) : "–",
-  ];
+function renderAllReduce({ bandwidth, blocks, cases, loadBefore, mpi, torch }: AllReduceResult): string[] {
+  const rival = (comparison: AllReduceCase["gloo"]) =>
+    comparison ? [formatSummary(comparison.ms), formatSummary(comparison.ratio)] : ["–", "–"];
   return [
     "## All-reduce",
     "",
     "One round of float32 sums through the coordinator's real services: one coordinator process and one process per worker,",
-    "from the first worker's begin to the last one's end: all over gRPC on loopback, and with the vectors in shared memory",
-    "and gRPC for the rest (`--data-plane`; runs of one host choose it by themselves).",
+    "from the first worker's begin to the last one's end: all over gRPC on loopback, also rounded to bfloat16 on the way, and",
+    "with the vectors in shared memory (`--data-plane`; runs of one host choose it by themselves). What a shared round tells",
+    "the coordinator afterwards, which a step's vote waits for, is not part of the time; in a run the update hides it.",
     "",
     ...table([
-      ["vector", "workers", "data plane", "coordinator, ms", "floor, ms", "÷ floor", "gloo, ms", "coordinator ÷ gloo"],
+      [
+        "vector",
+        "workers",
+        "data plane",
+        "coordinator, ms",
+        "floor, ms",
+        "÷ floor",
+        "gloo, ms",
+        "÷ gloo",
+        "OpenMPI, ms",
+        "÷ OpenMPI",
+      ],
       ...cases.map((result) => [
         result.size,
         String(result.workers),
-        result.dataPlane,
+        result.format === "bfloat16" ? `${result.dataPlane}, bfloat16` : result.dataPlane,
         formatSummary(result.coordinatorMs),
         formatNumber(result.floorMs),
         formatNumber(result.coordinatorMs.median / result.floorMs),
-        ...gloo(result),
+        ...rival(result.gloo),
+        ...rival(result.mpi),
       ]),
     ]),
     "",
-    `Floor: W vectors in and W out at ${formatNumber(bandwidth.loopback / gigabyte)} GB/s, what one TCP connection between two ` +
-      "Node processes carried over loopback in this run, and W − 1 additions of three vectors' memory traffic at " +
-      `${formatNumber(bandwidth.memory / gigabyte)} GB/s, what copying 16 MiB reached in this run. ${blocks} blocks of rounds; ` +
-      "a figure is over the blocks' medians.",
+    `Load average before: ${loadBefore.toFixed(2)}. Floor over gRPC: W vectors in and W out, of the bytes that travel, at ` +
+      `${formatNumber(bandwidth.loopback / gigabyte)} GB/s, what one TCP connection between two Node processes carried over ` +
+      "loopback in this run, and W − 1 additions of three vectors' memory traffic at " +
+      `${formatNumber(bandwidth.memory / gigabyte)} GB/s, what one process copying 16 MiB reached in this run. Floor in shared ` +
+      `memory: W vectors read and one written at that rate. Up to ${blocks} blocks of rounds, fewer of the longest vectors; a ` +
+      "figure is over the blocks' medians.",
     "version" in torch
-      ? `gloo: torch ${torch.version}, as many processes, the same tensors, over loopback; its blocks and the coordinator's ` +
-        "take turns, and the ratio is of neighbouring blocks. gloo's workers exchange among themselves, without a coordinator, " +
-        "and it checks no digests."
+      ? `gloo: torch ${torch.version}, as many processes, the same float32 tensors, over loopback; its blocks and the ` +
+        "coordinator's take turns, and the ratio is of neighbouring blocks. gloo's workers exchange among themselves, without " +
+        "a coordinator, and it checks no digests."
       : `gloo was SKIPPED: ${torch.skipped}.`,
+    "version" in mpi
+      ? `OpenMPI: ${mpi.version}, MPI_Allreduce of as many processes of one mpirun (shared memory), in the same turns.`
+      : `OpenMPI was SKIPPED: ${mpi.skipped}.`,
     "",
   ];
 }

@@ -21,11 +21,21 @@ export async function measureBandwidth(signal: AbortSignal): Promise<Bandwidth> 
 
 /**
  * The time that moving and adding the bytes of a round takes at least, in milliseconds, when one process holds the sum:
- * every worker's vector comes in over loopback, the sum goes out to every worker, and each addition reads two vectors
- * and writes one.
+ * every worker's vector comes in over loopback, the sum goes out to every worker, both of `wireBytes`, and each addition
+ * reads two vectors and writes one.
  */
-export function reduceFloorMs(bytes: number, workers: number, { loopback, memory }: Bandwidth): number {
-  return ((2 * workers * bytes) / loopback + (3 * (workers - 1) * bytes) / memory) * 1000;
+export function reduceFloorMs(
+  bytes: number,
+  workers: number,
+  { loopback, memory }: Bandwidth,
+  wireBytes = bytes,
+): number {
+  return ((2 * workers * wireBytes) / loopback + (3 * (workers - 1) * bytes) / memory) * 1000;
+}
+
+/** The same when the vectors stay where they are: each is read once, and the sum written. */
+export function sharedFloorMs(bytes: number, workers: number, { memory }: Bandwidth): number {
+  return (((workers + 1) * bytes) / memory) * 1000;
 }
 
 async function loopbackBandwidth(signal: AbortSignal): Promise<number> {
