@@ -1,7 +1,9 @@
 import { adapterConfigOf } from "../shared/checkpoint/adapterConfig.ts";
+import { bestCheckpoint } from "../shared/checkpoint/bestCheckpoint.ts";
 import { adapterFiles, exportAdapter } from "../shared/checkpoint/exportAdapter.ts";
 import { isS3 } from "../shared/checkpoint/location.ts";
 import type { CheckpointStore } from "../shared/checkpoint/store.ts";
+import type { TrainingState } from "../shared/checkpoint/trainingState.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
 import { gpusOfNodes, worldSizeOf } from "../shared/config/hosts.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
@@ -14,6 +16,7 @@ import type { Logger } from "../shared/log.ts";
 import type { RunPaths } from "../shared/runPaths.ts";
 import { sharedMemoryDirectory } from "../shared/runPaths.ts";
 import { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
+import { type Fingerprints, fingerprintsOf } from "./checkpoint/fingerprints.ts";
 import { tokenizerFilesOf } from "./checkpoint/tokenizerFiles.ts";
 import { openRegions, type SharedRegions } from "./collective/sharedRegions.ts";
 import { describePreparing } from "./dataset/describePreparing.ts";
@@ -22,7 +25,8 @@ import { openTrainingData } from "./dataset/trainingData.ts";
 import type { GenerationFile } from "./generationFile.ts";
 import { RunAgents } from "./launch/runAgents.ts";
 import type { EventLog } from "./observe/eventLog.ts";
-import { readStepFigures } from "./observe/readMetrics.ts";
+import { trackersOf } from "./observe/followTrackers.ts";
+import { readEvaluations, readStepFigures } from "./observe/readMetrics.ts";
 import { type LiveSettings, RunMonitor } from "./observe/runMonitor.ts";
 import type { CoordinatorServer } from "./server.ts";
 import { findStart } from "./startingPoint.ts";
@@ -157,7 +161,8 @@ export class Coordinator {
     try {
       if (data.description !== undefined) events.add("data", data.description, { rows: data.rows.size });
       this.monitor.maxSteps = maxSteps;
-      const expected = { runId, dataset: data.key, maxSteps };
+      const fingerprints = await fingerprintsOf(config, data.key);
+      const expected = { runId, fingerprints, maxSteps };
       const start = await findStart(config, this.#store, this.#context.from, expected);
       generations.raiseTo(await newestGeneration(this.#store));
       events.add("state", start.reason, { step: start.step });
@@ -173,7 +178,7 @@ export class Coordinator {
         data,
         start,
         store: this.#store,
-        writer: this.#createWriter(plan, data.key),
+        writer: this.#createWriter(plan, fingerprints),
         clock: this.#clock,
         server,
         monitor: this.monitor,
@@ -183,14 +188,16 @@ export class Coordinator {
         // Whoever asks for a certain checkpoint does not want what came after it.
         adopt: this.#context.from === undefined,
         recorded: await readStepFigures(paths.metrics),
+        recordedEvaluations: await readEvaluations(paths.metrics),
+        trackers: await trackersOf({ runId, config, eventsPath: paths.events }),
         nextGeneration: () => generations.next(),
       });
       this.#training = training;
       training.saveSteps = this.#saveSteps;
       training.failed.promise.catch((thrown: unknown) => this.#failed.reject(thrown));
-      if (start.step < maxSteps) await this.#runWorkers(training);
+      if (start.step < maxSteps && !this.#endedEarly) await this.#runWorkers(training);
       await training.settle();
-      if (training.session.step >= maxSteps) await this.#export(training);
+      if (training.session.step >= maxSteps || this.#endedEarly) await this.#export(training);
     } finally {
       await tokens.close();
     }
@@ -213,6 +220,11 @@ export class Coordinator {
     } finally {
       clearInterval(eviction);
     }
+  }
+
+  /** Why training is over before its last step; undefined while it is not, or was stopped. */
+  get #endedEarly(): string | undefined {
+    return this.#training?.log.stopReason;
   }
 
   /** The first wish ends the run after a checkpoint, where there is something to save; `now` ends it at once. */
@@ -241,6 +253,10 @@ export class Coordinator {
     const figures = { errorCode: "", step, maxSteps, checkpoint: this.monitor.checkpoint, adapter: this.#adapter };
     if (step >= maxSteps) {
       return { state: "finished", exitCode: exitCodes.done, message: `Finished after ${step} steps.`, ...figures };
+    }
+    if (this.#endedEarly) {
+      const message = `Finished early, at step ${step} of ${maxSteps}. ${this.#endedEarly}`;
+      return { state: "finished", exitCode: exitCodes.done, message, ...figures };
     }
     const terminated = this.#context.terminated.aborted;
     const who = terminated ? "Ended by the system" : "Stopped by the user";
@@ -272,7 +288,7 @@ export class Coordinator {
       adapter: "",
     };
   }
-  #createWriter(plan: SamplePlan, dataset: string): CheckpointWriter {
+  #createWriter(plan: SamplePlan, fingerprints: Fingerprints): CheckpointWriter {
     const { config, events, runId } = this.#context;
     return new CheckpointWriter({
       runId,
@@ -280,7 +296,7 @@ export class Coordinator {
       plan,
       store: this.#store,
       checkOwner: () => this.#context.generations.check(),
-      fingerprints: { dataset, threads: String(config.threadsPerWorker), node: process.version, arch: process.arch },
+      fingerprints,
       tokenizerFiles: tokenizerFilesOf(config.model!),
       onSaved: (path, step, tookMs) => {
         this.monitor.checkpoint = path;
@@ -294,7 +310,7 @@ export class Coordinator {
   /** Writes the trained adapter where PEFT users look for it: into the output itself. */
   async #export(training: Training): Promise<void> {
     const { config } = this.#context;
-    const state = training.lastState!;
+    const state = (config.loadBestModelAtEnd && (await this.#bestState(training))) || training.lastState!;
     const adapterConfig = adapterConfigOf(config, config.model!, state.layout);
     if (isS3(config.output)) {
       const { putFiles } = await import("../shared/checkpoint/s3/putFiles.ts");
@@ -303,6 +319,18 @@ export class Coordinator {
       await exportAdapter(config.output, state, adapterConfig);
     }
     this.#adapter = config.output;
+  }
+
+  /** That of the checkpoint with the best held-out loss, if there is one. */
+  async #bestState({ log }: Training): Promise<TrainingState | undefined> {
+    const own = (await this.#store.list()).filter(
+      (entry) => entry.state === "readable" && entry.manifest.runId === this.#context.runId,
+    );
+    const steps = own.map(({ step }) => step);
+    const best = bestCheckpoint(log.current.log_history, steps);
+    if (best === undefined) return undefined;
+    this.#context.events.add("state", `The adapter is that of checkpoint-${best}: its held-out loss is the best.`);
+    return (await this.#store.load(`checkpoint-${best}`)).state;
   }
 }
 

@@ -4,6 +4,7 @@ import { initialTrainerState } from "../shared/checkpoint/trainerState.ts";
 import type { RunConfig } from "../shared/config/schema.ts";
 import { CoordError } from "../shared/errors.ts";
 import { layOut } from "../shared/tensors/layout.ts";
+import { differences, type Fingerprints } from "./checkpoint/fingerprints.ts";
 import { movePassedOver } from "./checkpoint/movePassedOver.ts";
 import type { StartingPoint } from "./training.ts";
 
@@ -33,8 +34,8 @@ export async function findStart(
 /** What a checkpoint must agree with. */
 interface Expected {
   readonly runId: string;
-  /** Content key of the data set. */
-  readonly dataset: string;
+  /** Data set, base model, and what else may decide about bits. */
+  readonly fingerprints: Fingerprints;
   readonly maxSteps: number;
 }
 
@@ -84,18 +85,27 @@ export function expectOwn(checkpoint: Checkpoint, runId: string): void {
 
 function atCheckpoint(checkpoint: Checkpoint, expected: Expected, why: string): Start {
   expectOwn(checkpoint, expected.runId);
-  const dataset = checkpoint.fingerprints["dataset"];
-  if (dataset !== expected.dataset) {
+  const { dataset, model } = checkpoint.fingerprints;
+  if (dataset !== expected.fingerprints["dataset"]) {
     throw new CoordError(
       "CHECKPOINT_INVALID",
       `${checkpoint.path} belongs to another data set than the one given now; resume with the same --data, tokenizer and options of the data set, or start a new run with --init-adapter ${checkpoint.path}.`,
     );
   }
+  // Checkpoints of the first releases do not know it.
+  if (model !== undefined && model !== expected.fingerprints["model"]) {
+    throw new CoordError(
+      "CHECKPOINT_INVALID",
+      `${checkpoint.path} was trained on other base weights than those of --model now; put the model back, or start a new run from its weights with --init-adapter ${checkpoint.path}.`,
+    );
+  }
   const { state } = checkpoint;
+  const changed = differences(checkpoint.fingerprints, expected.fingerprints).join("; ");
+  const caution = changed === "" ? "" : ` The bits of the result may differ from then: ${changed}.`;
   return {
     step: state.step,
     state,
     trainerState: { ...checkpoint.trainerState, max_steps: expected.maxSteps },
-    reason: `Continuing from ${checkpoint.name} (step ${state.step}). ${why}`,
+    reason: `Continuing from ${checkpoint.name} (step ${state.step}). ${why}${caution}`,
   };
 }

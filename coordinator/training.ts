@@ -15,6 +15,7 @@ import { DataService } from "../shared/gen/coord/v1/data_pb.ts";
 import { type CommitStepRequest, MembershipService } from "../shared/gen/coord/v1/membership_pb.ts";
 import { RunState } from "../shared/gen/coord/v1/run_pb.ts";
 import type { CheckpointWriter } from "./checkpoint/checkpointWriter.ts";
+import { earlyStoppingRule } from "./checkpoint/earlyStopping.ts";
 import { movePassedOver } from "./checkpoint/movePassedOver.ts";
 import { StateExchange } from "./checkpoint/stateExchange.ts";
 import { TrainingLog } from "./checkpoint/trainingLog.ts";
@@ -58,6 +59,10 @@ export interface TrainingOptions {
   readonly adopt: boolean;
   /** Figures of steps that earlier coordinators have committed, by step. */
   readonly recorded: readonly StepFigures[];
+  /** Their held-out losses, likewise. */
+  readonly recordedEvaluations: readonly { readonly step: number; readonly loss: number }[];
+  /** By what name each tracker knows this run, under its callback's name in HuggingFace's Trainer. */
+  readonly trackers: ReadonlyMap<string, Readonly<Record<string, string>>>;
   nextGeneration(): bigint;
 }
 
@@ -83,7 +88,8 @@ export class Training {
     const { maxSteps, plan, tokens } = data;
     const { slots } = plan;
     this.saveSteps = config.saveSteps;
-    this.log = new TrainingLog(start.trainerState, config.loggingSteps);
+    this.log = new TrainingLog(start.trainerState, config.loggingSteps, earlyStoppingRule(config));
+    for (const [callback, attributes] of options.trackers) this.log.tracked(callback, attributes);
     this.#meter = new StepMeter(maxSteps, start.trainerState.num_input_tokens_seen);
     this.#lastState = start.state;
     this.session = new TrainingSession({
@@ -236,8 +242,18 @@ export class Training {
 
   /** Steps that an earlier coordinator has committed since the checkpoint: their figures are in its metrics file. */
   #adopted(step: number): void {
-    const { events, recorded, start } = this.#options;
-    for (const figures of recorded) if (figures.step > start.step && figures.step <= step) this.log.step(figures);
+    const { data, events, recorded, recordedEvaluations, start } = this.#options;
+    const replayEvaluation = (at: number) => {
+      const found = recordedEvaluations.find((evaluation) => evaluation.step === at);
+      // What is due at the step itself is measured again.
+      if (found && at < step) this.log.evaluation(found.loss, epochAt(data.plan, at), at);
+    };
+    replayEvaluation(start.step);
+    for (const figures of recorded) {
+      if (figures.step <= start.step || figures.step > step) continue;
+      this.log.step(figures);
+      replayEvaluation(figures.step);
+    }
     this.#meter.count(this.log.current.num_input_tokens_seen);
     events.add("membership", `The workers are at step ${step}: training goes on from there.`, { step });
   }
@@ -246,6 +262,10 @@ export class Training {
     const { data, events } = this.#options;
     this.log.evaluation(loss, epochAt(data.plan, step), step);
     events.add("evaluation", `Held-out loss at step ${step}: ${loss.toFixed(4)}.`, { step, loss });
+    const { stopReason } = this.log;
+    if (stopReason === undefined || step >= data.maxSteps) return;
+    events.add("state", `${stopReason} Training ends at step ${step}.`, { step });
+    this.session.finishHere();
   }
 
   /**

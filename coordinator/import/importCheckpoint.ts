@@ -11,6 +11,8 @@ import { openBaseModel } from "../../shared/merge/baseModel.ts";
 import { planMerge } from "../../shared/merge/mergePlan.ts";
 import { orientModules } from "../../shared/merge/orientation.ts";
 import { layOut } from "../../shared/tensors/layout.ts";
+import { earlyStoppingRule, earlyStoppingState, patienceUsed } from "../checkpoint/earlyStopping.ts";
+import { fingerprintsOf } from "../checkpoint/fingerprints.ts";
 import { tokenizerFilesOf } from "../checkpoint/tokenizerFiles.ts";
 import { prepareDataset } from "../dataset/prepareDataset.ts";
 import { openTrainingData } from "../dataset/trainingData.ts";
@@ -20,6 +22,7 @@ import { preflight } from "../launch/preflight.ts";
 import { claimOutput, releaseOutput } from "../runs/claimOutput.ts";
 import { RunDirectory } from "../runs/runDirectory.ts";
 import { readForeignCheckpoint } from "./foreignCheckpoint.ts";
+import { callbacksLeftOut } from "./importedCallbacks.ts";
 import { importedConfig } from "./importedConfig.ts";
 import { targetModulesOf } from "./targetModules.ts";
 
@@ -95,7 +98,7 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
       trainerState: trainerStateOf(config, maxSteps, trainer),
       adapterConfig: adapterConfigOf(config, config.model!, layout),
       cursor: { seed: config.seed, epoch: trainer.epoch, slots: plan.slots, datasetSize: plan.datasetSize },
-      fingerprints: { dataset: key },
+      fingerprints: await fingerprintsOf(config, key),
     };
     const { path } = await (await openStore(output)).save(contents, tokenizerFilesOf(config.model!));
     await run.writeResult({
@@ -151,6 +154,10 @@ function trainerStateOf(config: RunConfig, maxSteps: number, foreign: ForeignTra
     total_flos: foreign.totalFlos,
     best_metric: best?.eval_loss ?? null,
     best_global_step: best?.step ?? null,
+    stateful_callbacks: earlyStoppingState(
+      patienceUsed({ stateful_callbacks: foreign.callbacks }),
+      earlyStoppingRule(config),
+    ),
   };
 }
 
@@ -162,6 +169,7 @@ function bestOf({ history }: ForeignTrainerState) {
 
 function leftOut(files: readonly string[], trainer: ForeignTrainerState): string[] {
   const { bestMetric } = trainer;
-  if (bestMetric === undefined || bestMetric === bestOf(trainer)?.eval_loss) return [...files];
-  return [...files, `best_metric ${bestMetric} is not the lowest held-out loss of the log, which counts here`];
+  const unknown = [...files, ...callbacksLeftOut(trainer)];
+  if (bestMetric === undefined || bestMetric === bestOf(trainer)?.eval_loss) return unknown;
+  return [...unknown, `best_metric ${bestMetric} is not the lowest held-out loss of the log, which counts here`];
 }

@@ -4,6 +4,7 @@ import { type LoraScaling, listPatterns } from "../../shared/checkpoint/loraScal
 import type { ConfigKey, RunConfig } from "../../shared/config/schema.ts";
 import { kebabCase } from "../../shared/config/settings.ts";
 import { CoordError } from "../../shared/errors.ts";
+import { importedEarlyStopping } from "./importedCallbacks.ts";
 
 /** The settings of a run that goes on from another program's checkpoint, and where each taken-over one is from. */
 export interface ImportedConfig {
@@ -42,6 +43,7 @@ export function importedConfig(
       `--${kebabCase(key)} is ${given[key]}, but the adapter to be imported has ${value}; leave the flag out.`,
     );
   }
+  const stopping = importedEarlyStopping(trainer);
   const wishes: Partial<Record<ConfigKey, number | undefined>> = {
     loraDropout: adapter.lora_dropout,
     numTrainEpochs: trainer.numTrainEpochs,
@@ -51,6 +53,8 @@ export function importedConfig(
     loggingSteps: trainer.loggingSteps,
     saveSteps: trainer.saveSteps,
     evalSteps: trainer.evalSteps,
+    earlyStoppingPatience: stopping?.patience,
+    earlyStoppingThreshold: stopping?.threshold,
   };
   const taken = Object.entries(wishes).filter(([key, value]) => value !== undefined && !isGiven(key as ConfigKey));
   const all = { ...fixed, ...Object.fromEntries(taken) } as Partial<RunConfig>;

@@ -264,6 +264,18 @@ export class TrainingSession {
     this.#stopRequested = true;
   }
 
+  /**
+   * Training is over at the committed step, but for a checkpoint. All are told in a new generation, because those that
+   * have evaluated it may be on their way to the next step.
+   */
+  finishHere(): void {
+    this.#stopRequested = true;
+    this.#due = this.#withStop(this.#due);
+    if (!this.#generation) return;
+    this.#abandon(new CoordError("STALE_GENERATION", "Training ends at this step."));
+    this.#form();
+  }
+
   /** Asks for a checkpoint after the step in work. */
   requestSave(): void {
     this.#saveRequested = true;

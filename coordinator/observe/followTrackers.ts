@@ -19,6 +19,25 @@ interface TrackedRun {
   readonly config: RunConfig;
 }
 
+/** By what name each tracker of --report-to knows the run, under its callback's name in HuggingFace's Trainer. */
+export async function trackersOf(run: TrackedRun): Promise<Map<string, Record<string, string>>> {
+  const known = new Map<string, Record<string, string>>();
+  for (const name of run.config.reportTo) {
+    if (name === "tensorboard") {
+      known.set("TensorBoardCallback", { run_id: run.runId, log_dir: tensorBoardDirectory(run) });
+    } else {
+      const mlflow = await knownMlflowRun(run);
+      if (mlflow) known.set("MLflowCallback", { run_id: mlflow.runId });
+    }
+  }
+  return known;
+}
+
+/** Event files grow line by line, which objects cannot: with s3:// they are in the run's own directory. */
+function tensorBoardDirectory({ config: { output }, eventsPath, runId }: TrackedRun): string {
+  return isS3(output) ? join(dirname(eventsPath), "tensorboard") : join(output, "runs", runId);
+}
+
 /**
  * Hands the events from now on to the trackers of --report-to, until the returned function is called. A tracker that
  * fails is given up with a warning: training goes on.
@@ -54,16 +73,19 @@ type TrackerName = RunConfig["reportTo"][number];
 const names: Readonly<Record<TrackerName, string>> = { tensorboard: "TensorBoard", mlflow: "MLflow" };
 
 const open: Readonly<Record<TrackerName, (run: TrackedRun, events: EventLog) => Promise<Tracker>>> = {
-  async tensorboard({ config, eventsPath, runId }) {
-    const { loggingSteps, output } = config;
-    const { evaluations } = runHistory(await readEvents(eventsPath));
-    // Event files grow line by line, which objects cannot: with s3:// they are in the run's own directory.
-    const directory = isS3(output) ? join(dirname(eventsPath), "tensorboard") : join(output, "runs", runId);
-    return new TensorBoardWriter({ directory, loggingSteps, evaluated: evaluations.map(({ step }) => step) });
+  async tensorboard(run) {
+    const { loggingSteps } = run.config;
+    const { evaluations } = runHistory(await readEvents(run.eventsPath));
+    return new TensorBoardWriter({
+      directory: tensorBoardDirectory(run),
+      loggingSteps,
+      evaluated: evaluations.map(({ step }) => step),
+    });
   },
-  async mlflow({ config, eventsPath, runId }, events) {
-    const path = join(dirname(eventsPath), "mlflow.json");
-    const known = await readJsonFile(path, z.object({ runId: z.string() })).catch(() => undefined);
+  async mlflow(run, events) {
+    const { config, runId } = run;
+    const path = mlflowFile(run);
+    const known = await knownMlflowRun(run);
     return new MlflowTracker({
       client: new MlflowClient(mlflowServer(process.env)),
       experiment: process.env["MLFLOW_EXPERIMENT_NAME"] || "coord",
@@ -77,3 +99,12 @@ const open: Readonly<Record<TrackerName, (run: TrackedRun, events: EventLog) => 
     });
   },
 };
+
+function mlflowFile({ eventsPath }: TrackedRun): string {
+  return join(dirname(eventsPath), "mlflow.json");
+}
+
+/** The server's run that figures of an earlier start went to. */
+function knownMlflowRun(run: TrackedRun): Promise<{ runId: string } | undefined> {
+  return readJsonFile(mlflowFile(run), z.object({ runId: z.string() })).catch(() => undefined);
+}

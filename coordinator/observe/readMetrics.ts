@@ -22,3 +22,18 @@ function parse(line: string): StepFigures | undefined {
     return undefined;
   }
 }
+
+/** The held-out losses in a metrics file, the last one of each step, in order. */
+export async function readEvaluations(path: string): Promise<{ readonly step: number; readonly loss: number }[]> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const byStep = new Map<number, number>();
+  for (const line of text.split("\n")) {
+    try {
+      const { learningRate, loss, step } = JSON.parse(line) as Partial<StepFigures>;
+      if (learningRate === undefined && Number.isFinite(loss) && Number.isFinite(step)) byStep.set(step!, loss!);
+    } catch {
+      // Cut short by a crash.
+    }
+  }
+  return [...byStep].map(([step, loss]) => ({ step, loss })).sort((a, b) => a.step - b.step);
+}

@@ -18,8 +18,17 @@ const foreignSchema = z.looseObject({
   num_input_tokens_seen: lenient(count),
   total_flos: lenient(z.number().nonnegative()),
   best_metric: lenient(z.number()),
+  stateful_callbacks: lenient(z.record(z.string(), z.unknown())),
   log_history: z.array(z.record(z.string(), z.unknown())).catch([]),
 });
+
+const callbackSchema = z.object({
+  args: z.record(z.string(), z.unknown()).catch({}),
+  attributes: z.record(z.string(), z.unknown()).catch({}),
+});
+
+/** What a callback of the Trainer has kept: the arguments it was made with, and what it has counted. */
+type CallbackState = z.infer<typeof callbackSchema>;
 
 /** A trainer_state.json as HuggingFace's Trainer wrote it, reduced to what can be taken over. */
 export interface ForeignTrainerState {
@@ -35,6 +44,8 @@ export interface ForeignTrainerState {
   readonly totalFlos: number;
   /** Of whatever metric the Trainer was told to watch. */
   readonly bestMetric: number | undefined;
+  /** By the callback's name; of several of one name the first. */
+  readonly callbacks: Readonly<Record<string, CallbackState>>;
   /** Lines with a loss of a step or a held-out loss. */
   readonly history: TrainerLogEntry[];
 }
@@ -69,8 +80,17 @@ export function decodeForeignTrainerState(text: string, path: string): ForeignTr
     inputTokens: raw.num_input_tokens_seen ?? 0,
     totalFlos: raw.total_flos ?? 0,
     bestMetric: raw.best_metric ?? undefined,
+    callbacks: callbacksOf(raw.stateful_callbacks ?? {}),
     history: raw.log_history.flatMap(logEntry),
   };
+}
+
+function callbacksOf(saved: Readonly<Record<string, unknown>>): Record<string, CallbackState> {
+  const found = Object.entries(saved).flatMap(([name, value]) => {
+    const parsed = callbackSchema.safeParse(Array.isArray(value) ? value[0] : value);
+    return parsed.success ? [[name, parsed.data] as const] : [];
+  });
+  return Object.fromEntries(found);
 }
 
 function logEntry(line: Readonly<Record<string, unknown>>): TrainerLogEntry[] {

@@ -106,6 +106,8 @@ export class LocalCheckpointStore implements CheckpointStore {
     try {
       await this.#changing("create the directory", temporary, bytes, () => this.#fs.makeDirectory(temporary));
       await writeCheckpoint(this.#fs, temporary, contents, files);
+      // Writing takes seconds, in which a coordinator that has taken the run over may have committed.
+      await decideSave(this, await this.list(), contents);
       await this.#changing("move a checkpoint to", saved.path, bytes, () => this.#commit(action, temporary, name));
     } catch (thrown) {
       await this.#fs.remove(temporary).catch(() => undefined);

@@ -87,6 +87,9 @@ export function contradictions(config: RunConfig): string[] {
   if (config.packing && config.groupByLength) {
     found.push("--packing and --group-by-length both do away with padding; give one of them.");
   }
+  if (config.earlyStoppingPatience > 0 && config.evalSteps === 0) {
+    found.push("--early-stopping-patience needs --eval-steps: it counts held-out losses.");
+  }
   // A hostfile has not been read yet.
   if (config.hostfile === undefined) found.push(...hostProblems(config));
   if (config.loadIn8bit && config.loadIn4bit) found.push("Give either --load-in-8bit or --load-in-4bit, not both.");

@@ -385,6 +385,22 @@ export const runConfigSchema = z.strictObject({
     .default("wait")
     .describe("When a checkpoint is due while the one before it is still being written: wait for it, or go without."),
   evalSteps: count.default(0).describe("Steps between held-out losses; 0 for start and end only."),
+  earlyStoppingPatience: count
+    .default(0)
+    .describe(
+      "Held-out losses in a row (--eval-steps) that may fail to improve before training ends; 0 for no early stopping.",
+    ),
+  earlyStoppingThreshold: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("By how much a held-out loss must be below the best one to count as better."),
+  loadBestModelAtEnd: z
+    .boolean()
+    .default(false)
+    .describe(
+      "End with the adapter of the checkpoint that has the best held-out loss, not with that of the last step.",
+    ),
   loggingSteps: positiveInt.default(1).describe("Steps between log lines."),
   reportTo: z
     .array(z.enum(["tensorboard", "mlflow"]))

@@ -59,7 +59,7 @@ export async function withGeneratedModel<T>(work: (cases: TrainingCase[]) => Pro
 }
 
 /** Rows of plain text, each longer than a sequence; the tokenizer makes a token of each byte. */
-function textRows(count: number): string {
+export function textRows(count: number): string {
   const words = ["gradient", "worker", "adapter", "step", "bucket", "slot", "checkpoint", "token"];
   const row = (index: number) =>
     Array.from({ length: sequenceLength }, (_, word) => words[(index * 7 + word * 3) % words.length]).join(" ");

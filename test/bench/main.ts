@@ -1,10 +1,12 @@
-// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [watching] [workers] [engine-memory] [engine-memory-7b]
-// [engine] [dataset] [launch] [--json] [--write] [--repetitions N]
+// Runs the benches: npm run bench -- [demo] [0.1b] [allreduce] [plan] [watching] [workers] [checkpoint] [engine-memory]
+// [engine-memory-7b] [engine] [dataset] [launch] [--json] [--write] [--repetitions N]
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { packageRoot } from "../../shared/process/packageRoot.ts";
 import { measureAllReduce } from "./allReduce/allReduceBench.ts";
+import { measureCheckpoints } from "./checkpoint/checkpointBench.ts";
+import { renderCheckpoints } from "./checkpoint/renderCheckpoints.ts";
 import { measureDataset } from "./dataset/datasetBench.ts";
 import { renderDataset } from "./dataset/renderDataset.ts";
 import { demoCases } from "./demo.ts";
@@ -24,12 +26,13 @@ import { measureTraining } from "./trainingBench.ts";
 
 const names = ["demo", "0.1b", "allreduce"] as const;
 /** Each has a page of its own, test/bench/operations/NAME.md, and runs when it is named. */
-const paged = ["plan", "watching", "workers", "launch"] as const;
+const paged = ["plan", "watching", "workers", "checkpoint", "launch"] as const;
 const titles: Readonly<Record<(typeof paged)[number], string>> = {
   plan: "Predictions of `coord plan` against runs",
   watching: "What watching costs a training",
   launch: "How long a launch takes",
   workers: "What many workers cost a coordinator",
+  checkpoint: "What a checkpoint costs",
 };
 /** Run when they are named; some take gigabytes, engine-memory-7b 14 of disk. */
 const onRequest = ["engine-memory", "engine-memory-7b", "engine", "dataset"] as const;
@@ -89,6 +92,10 @@ async function measureOne(name: (typeof paged)[number], signal: AbortSignal) {
     case "workers": {
       const figures = await measureWorkers(signal, progress);
       return { figures, body: renderWorkers(figures) };
+    }
+    case "checkpoint": {
+      const figures = await measureCheckpoints(2 * repetitions, signal, progress);
+      return { figures, body: renderCheckpoints(figures) };
     }
   }
 }

@@ -25,6 +25,8 @@ export interface RunMeasurement {
   readonly firstStepMs: number;
   /** All steps, as metrics.jsonl has them. */
   readonly recorded: readonly MeasuredStep[];
+  /** Checkpoints, in order: how long writing each one took behind training's back. */
+  readonly writes: readonly { readonly step: number; readonly tookMs: number }[];
   /** From the start of the command to its end. */
   readonly totalMs: number;
   readonly peakBytes: ReadonlyMap<
@@ -34,10 +36,14 @@ export interface RunMeasurement {
 }
 
 /** Runs `coord launch` with a COORD_HOME and an output of its own and reads what the run has recorded. */
-export async function measureRun(args: readonly string[], signal: AbortSignal): Promise<RunMeasurement> {
+export async function measureRun(
+  args: readonly string[],
+  signal: AbortSignal,
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunMeasurement> {
   const directory = await mkdtemp(join(tmpdir(), "coord-bench-"));
   try {
-    return await measureRunIn(directory, args, signal);
+    return await measureRunIn(directory, args, signal, env);
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 10 });
   }
@@ -48,6 +54,7 @@ export async function measureRunIn(
   directory: string,
   args: readonly string[],
   signal: AbortSignal,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<RunMeasurement> {
   const home = join(directory, "home");
   const before = await runsOf(home);
@@ -57,7 +64,7 @@ export async function measureRunIn(
   const output = join(directory, `output-${before.length}`);
   const child = execa(process.execPath, [command, "launch", "--output", output, ...args], {
     cwd: directory,
-    env: { ...withoutSettings(process.env), COORD_HOME: home },
+    env: { ...withoutSettings(process.env), COORD_HOME: home, ...env },
     extendEnv: false,
     reject: false,
     all: true,
@@ -106,6 +113,8 @@ interface StepEvent {
     readonly reduceMs: number;
     /** Since the start of the run. */
     readonly inputTokens: number;
+    /** Of a checkpoint. */
+    readonly tookMs: number;
   };
 }
 
@@ -121,6 +130,7 @@ function readSteps(events: readonly StepEvent[], startedAtMs: number) {
     computeMs: over((data) => data.computeMs),
     reduceMs: over((data) => data.reduceMs),
     firstStepMs: first.timeMs - startedAtMs,
+    writes: events.filter(({ kind }) => kind === "checkpoint").map(({ data: { step, tookMs } }) => ({ step, tookMs })),
     recorded: [first, ...steps].map(({ data }) => data),
   };
 }

@@ -149,7 +149,8 @@ function renderAllReduce({ bandwidth, blocks, cases, loadBefore, mpi, torch }: A
   ];
 }
 
-function table(rows: readonly (readonly string[])[]): string[] {
+/** A Markdown table: the first row is the head, all columns but the first are numbers. */
+export function table(rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   const [head, ...body] = rows;
   return [line(head!), line(head!.map((_, column) => (column === 0 ? "---" : "---:"))), ...body.map(line)];

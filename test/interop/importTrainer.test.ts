@@ -53,7 +53,10 @@ describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has 
       modules: 14,
       // Each step, and two held-out losses.
       logged: steps + 2,
-      settings: { loraR: 4, loraAlpha: 8, perDeviceTrainBatchSize: 1, saveSteps: steps, evalSteps: steps / 2 },
+      settings: {
+        ...{ loraR: 4, loraAlpha: 8, perDeviceTrainBatchSize: 1, saveSteps: steps, evalSteps: steps / 2 },
+        earlyStoppingPatience: 7,
+      },
     });
     const pickles = (await readdir(checkpoint)).filter((name) => /\.(pt|pth|bin)$/.test(name)).sort();
     expect(report.leftOut.map((clause) => clause.split(" ")[0])).toEqual(pickles);
@@ -75,6 +78,25 @@ describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has 
     expect(Math.abs(after - before)).toBeLessThan(0.2 * (first - before));
     const later = losses.slice(steps).map(({ loss }: { loss: number }) => loss);
     expect(Math.max(...later)).toBeLessThan((first + before) / 2);
+  });
+
+  it("reads our trainer_state.json, and its EarlyStoppingCallback goes on counting where ours was", async () => {
+    const path = home.path("out", `checkpoint-${steps + 10}`, "trainer_state.json");
+    const script = `
+import json, sys
+from transformers import EarlyStoppingCallback, TrainerState
+state = TrainerState.load_from_json(sys.argv[1])
+saved = state.stateful_callbacks["EarlyStoppingCallback"]
+callback = EarlyStoppingCallback(**saved["args"])
+for name, value in saved["attributes"].items():
+    assert hasattr(callback, name), name
+    setattr(callback, name, value)
+print(json.dumps([state.global_step, state.best_metric, callback.early_stopping_patience,
+                  callback.early_stopping_threshold, callback.early_stopping_patience_counter]))`;
+    const stdout = execFileSync(python, ["-c", script, path], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    const state = JSON.parse(await readFile(path, "utf8"));
+    const { early_stopping_patience_counter: counter } = state.stateful_callbacks.EarlyStoppingCallback.attributes;
+    expect(JSON.parse(stdout)).toEqual([steps + 10, state.best_metric, 7, 0.001, counter]);
   });
 
   it("takes our checkpoint back: PEFT loads what was trained on", () => {

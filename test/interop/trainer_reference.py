@@ -8,7 +8,7 @@ import sys
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoTokenizer, EarlyStoppingCallback, Trainer, TrainingArguments
 
 base_path, rows_path, output = sys.argv[1:4]
 steps = int(sys.argv[4])
@@ -32,8 +32,16 @@ arguments = TrainingArguments(
     eval_strategy="steps",
     eval_steps=steps // 2,
     save_steps=steps,
+    metric_for_best_model="eval_loss",
+    greater_is_better=False,
     report_to=[],
     use_cpu=True,
     disable_tqdm=True,
 )
-Trainer(model=model, args=arguments, train_dataset=samples[4:], eval_dataset=samples[:4]).train()
+Trainer(
+    model=model,
+    args=arguments,
+    train_dataset=samples[4:],
+    eval_dataset=samples[:4],
+    callbacks=[EarlyStoppingCallback(early_stopping_patience=7, early_stopping_threshold=0.001)],
+).train()

@@ -64,6 +64,9 @@ const changeable: ReadonlySet<ConfigKey> = new Set<ConfigKey>([
   "onSaveError",
   "onSaveBusy",
   "evalSteps",
+  "earlyStoppingPatience",
+  "earlyStoppingThreshold",
+  "loadBestModelAtEnd",
   "loggingSteps",
   "reportTo",
 ]);

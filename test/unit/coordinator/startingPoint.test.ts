@@ -9,7 +9,7 @@ import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 const config = runConfigSchema.parse({});
 const { runId, fingerprints } = checkpointContents(1);
-const expected = { runId, dataset: fingerprints["dataset"]!, maxSteps: 100 };
+const expected = { runId, fingerprints, maxSteps: 100 };
 
 /** Two checkpoints, of steps 10 and 20. */
 async function twoCheckpoints() {
@@ -62,9 +62,26 @@ describe("findStart", () => {
 
   it("refuses a checkpoint of another data set", async () => {
     const store = await twoCheckpoints();
-    await expect(findStart(config, store, undefined, { ...expected, dataset: "other" })).rejects.toMatchObject({
+    await expect(
+      findStart(config, store, undefined, { ...expected, fingerprints: { ...fingerprints, dataset: "other" } }),
+    ).rejects.toMatchObject({
       code: "CHECKPOINT_INVALID",
       message: expect.stringContaining("belongs to another data set"),
     });
+  });
+
+  it("refuses a checkpoint of another base model, and says what else is not as it was", async () => {
+    const store = await twoCheckpoints();
+    const other = { ...expected, fingerprints: { ...fingerprints, model: "other" } };
+    await expect(findStart(config, store, undefined, other)).rejects.toMatchObject({
+      code: "CHECKPOINT_INVALID",
+      message: expect.stringContaining("other base weights"),
+    });
+    const contents = checkpointContents(30);
+    await store.save({ ...contents, fingerprints: { ...fingerprints, processor: "A", node: "v1" } });
+    const now = { ...expected, fingerprints: { ...fingerprints, processor: "B", node: "v2" } };
+    const { reason } = await findStart(config, store, undefined, now);
+    expect(reason).toContain("The bits of the result may differ from then: processor A, now B.");
+    expect((await findStart(config, store, "checkpoint-20", now)).reason).not.toContain("differ");
   });
 });

@@ -241,6 +241,20 @@ describe("TrainingSession", () => {
     expect(one).toEqual({ evaluate: false, finish: true, uploadState: false });
   });
 
+  it("ends training at the step that was just evaluated, and tells all in a new generation", async () => {
+    const { join, vote, session } = setUp({ dues: (step) => ({ ...nothing, evaluate: step === 1 }) });
+    const zero = join(0);
+    const one = join(1);
+    await settled();
+    await Promise.all([vote(0, 1, 1n), vote(1, 1, 1n)]);
+    session.evaluated();
+    session.finishHere();
+    await settled();
+    expect(zero.assignments[1]).toMatchObject({ generation: 2n, step: 1n, uploadState: true, finish: true });
+    expect(one.assignments[1]).toMatchObject({ generation: 2n, step: 1n, uploadState: false, finish: true });
+    expect(session.step).toBe(1);
+  });
+
   it("holds workers that are done until the last state is safe: one of them may have to hand it over", async () => {
     const { join, vote, leave, session } = setUp({
       dues: (step) => ({ ...nothing, save: step > 0, finish: step > 0 }),

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type FileSystem, hostFileSystem } from "../../../../shared/checkpoint/fileSystem.ts";
 import { LocalCheckpointStore } from "../../../../shared/checkpoint/localStore.ts";
 import { checkpointContents, withChecksum } from "../../../support/checkpointContents.ts";
 
@@ -24,6 +25,31 @@ async function editManifest(step: number, edit: (manifest: Record<string, unknow
 }
 
 describe("LocalCheckpointStore", () => {
+  it("commits nothing for a writer that a higher generation has overtaken while it wrote", async () => {
+    const newer = new LocalCheckpointStore(directory);
+    let overtaken = false;
+    const fs: FileSystem = {
+      ...hostFileSystem,
+      async createFile(path) {
+        // Once the files are under way, and by itself: the newer writer cleans up what the older one has begun.
+        const writer = await hostFileSystem.createFile(path);
+        if (!path.endsWith("manifest.json") || overtaken) return writer;
+        overtaken = true;
+        const kept = `${join(path, "..")}-kept`;
+        await rename(join(path, ".."), kept);
+        await newer.save(checkpointContents(30, { generation: 5n }));
+        await rename(kept, join(path, ".."));
+        return writer;
+      },
+    };
+    const older = new LocalCheckpointStore(directory, { fs });
+    await expect(older.save(checkpointContents(20, { generation: 4n }))).rejects.toMatchObject({
+      code: "STALE_GENERATION",
+    });
+    expect(overtaken).toBe(true);
+    expect(await names()).toEqual(["checkpoint-30"]);
+  });
+
   it("loads what it saved, bit for bit, tokenizer files included", async () => {
     const store = new LocalCheckpointStore(directory);
     const tokenizer = join(root, "tokenizer.json");
