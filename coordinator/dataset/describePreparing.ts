@@ -20,9 +20,9 @@ export function describePreparing(
   return (progress) => {
     const { done, total, unit } = progress;
     const now = nowMs();
-    const begins = progress.phase !== phase || done < last.done;
+    const begins = `${progress.phase} ${unit}` !== phase || done < last.done;
     if (begins) {
-      phase = progress.phase;
+      phase = `${progress.phase} ${unit}`;
       first = { atMs: now, done };
     } else if (done === last.done || (done < total && now - last.atMs < intervalMs)) return;
     last = { atMs: now, done };
