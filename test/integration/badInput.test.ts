@@ -388,7 +388,7 @@ describe("a run that cannot be continued", () => {
     const { exitCode, stdout } = await home.coord(["resume", run]);
     expect(exitCode, stdout).toBe(0);
     expect(stdout).toMatch(
-      /Continuing from checkpoint-4 .*Passed over checkpoint-6: .*optimizer\.safetensors is truncated/,
+      /Continuing from checkpoint-4 .*Passed over checkpoint-6, moved aside to \S*checkpoint-6\.invalid-\w+: .*optimizer\.safetensors is truncated/,
     );
     expect(stdout).toMatch(/^finished /m);
     const names = await readdir(finished);

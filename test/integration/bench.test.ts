@@ -16,20 +16,15 @@ it("the all-reduce bench prints its figures as one JSON document and says when g
   });
   const results = JSON.parse(stdout) as Results;
   expect(results.machine.processors).toBeGreaterThan(0);
-  expect(results.allReduce?.cases.map(({ dataPlane, size, workers }) => `${size} × ${workers}, ${dataPlane}`)).toEqual([
-    "64 KiB × 2, grpc",
-    "1 MiB × 2, grpc",
-    "16 MiB × 2, grpc",
-    "64 KiB × 2, shared",
-    "1 MiB × 2, shared",
-    "16 MiB × 2, shared",
-    "64 KiB × 4, grpc",
-    "1 MiB × 4, grpc",
-    "16 MiB × 4, grpc",
-    "64 KiB × 4, shared",
-    "1 MiB × 4, shared",
-    "16 MiB × 4, shared",
-  ]);
+  const ways = ["grpc float32", "grpc bfloat16", "shared float32"];
+  const sizes = ["64 KiB", "1 MiB", "16 MiB", "160 MiB"];
+  const wanted = [2, 4].flatMap((workers) =>
+    ways.flatMap((way) => sizes.map((size) => `${size} × ${workers}, ${way}`)),
+  );
+  const measured = results.allReduce?.cases.map(
+    ({ dataPlane, format, size, workers }) => `${size} × ${workers}, ${dataPlane} ${format}`,
+  );
+  expect(measured).toEqual(wanted);
   for (const { coordinatorMs } of results.allReduce!.cases) expect(coordinatorMs.min).toBeGreaterThan(0);
   expect(results.allReduce?.torch).toHaveProperty("skipped");
   expect(stderr).toContain("SKIPPED gloo");

@@ -89,9 +89,12 @@ node)
   ;;
 crash)
   daemon=$(pid_of "n${3:?}")
-  steps=$(steps_of "$3")
-  # shellcheck disable=SC2086
-  stop $daemon $steps
+  # All at once: an agent that lives a moment longer than its workers starts them again, and those would survive.
+  for _ in 1 2; do
+    for pid in $daemon $(steps_of "$3"); do kill -STOP "$pid" 2>/dev/null || true; done
+  done
+  # shellcheck disable=SC2046
+  stop $daemon $(steps_of "$3")
   ;;
 down)
   [ -e "$directory/slurm.conf" ] || exit 0
