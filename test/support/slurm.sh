@@ -11,7 +11,10 @@ set -euo pipefail
 command=${1:?}
 directory=${2:-}
 pid_of() { cat "$directory/$1.pid" 2>/dev/null || true; }
-children() { for child in $(cat /proc/"$1"/task/*/children 2>/dev/null || true); do children "$child"; echo "$child"; done; }
+children() {
+  local child
+  for child in $(cat /proc/"$1"/task/*/children 2>/dev/null || true); do children "$child"; echo "$child"; done
+}
 # A slurmstepd is nobody's child; the log that it writes tells whose it is.
 steps_of() {
   for pid in $(pgrep -x slurmstepd || true); do
