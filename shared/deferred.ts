@@ -18,7 +18,11 @@ export class Deferred<T> {
  */
 export function unlessAborted<T>(promise: Promise<T>, ...signals: readonly AbortSignal[]): Promise<T> {
   const aborted = signals.find((signal) => signal.aborted);
-  if (aborted) return Promise.reject(aborted.reason);
+  if (aborted) {
+    // It is left alone like one that is given up later, and may still reject.
+    promise.catch(() => {});
+    return Promise.reject(aborted.reason);
+  }
   return new Promise((resolve, reject) => {
     const abort = (event: Event) => reject((event.target as AbortSignal).reason);
     for (const signal of signals) signal.addEventListener("abort", abort, { once: true });

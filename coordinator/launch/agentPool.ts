@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { AsyncQueue } from "../../shared/asyncQueue.ts";
 import type { Clock } from "../../shared/clock.ts";
+import { Deferred } from "../../shared/deferred.ts";
 import { CoordError } from "../../shared/errors.ts";
 import type {
   AgentService,
@@ -76,6 +77,9 @@ export class AgentPool {
   readonly #later = new Set<NodeJS.Timeout>();
   #begun = false;
   #over: "no" | "until the next coordinator" | "for good" = "no";
+  /** Nodes whose agents have yet to hear that the run is over. */
+  readonly #untold = new Set<number>();
+  readonly #allTold = new Deferred<void>();
 
   constructor(private readonly options: AgentPoolOptions) {
     this.history = new FailureHistory(options.restartWindowMs);
@@ -107,6 +111,18 @@ export class AgentPool {
       orders.push({ order: { case: "stop", value: { graceMs: options.now ? 0 : graceMs, exit: !options.stay } } });
       orders.end();
     }
+    if (this.#begun && !options.stay) {
+      for (const { nodeRank } of this.places) if (!this.isHere(nodeRank)) this.#untold.add(nodeRank);
+    }
+    if (this.#untold.size === 0) this.#allTold.resolve();
+  }
+
+  /**
+   * Resolves when the agents of all nodes have heard of the end: workers that survived a coordinator can finish a short
+   * run before their agent has come back.
+   */
+  allTold(): Promise<void> {
+    return this.#allTold.promise;
   }
 
   async *#register(request: RegisterRequest, { signal }: CallContext): AsyncGenerator<Order> {
@@ -123,7 +139,12 @@ export class AgentPool {
         `Node ${nodeRank} does not exist; the run has ${this.options.gpus.length} nodes (--max-nodes lets more in).`,
       );
     }
-    if (this.#over === "for good") throw new CoordError("STOPPED", "The run is over.");
+    if (this.#over === "for good") {
+      yield { order: { case: "stop", value: { graceMs, exit: true } } };
+      this.#untold.delete(nodeRank);
+      if (this.#untold.size === 0) this.#allTold.resolve();
+      return;
+    }
     // Retryable: the agent asks again until the next coordinator of the run answers.
     if (this.#over !== "no") throw new CoordError("COORDINATOR_UNREACHABLE", "This coordinator is ending.");
     const before = this.#nodes.get(nodeRank);

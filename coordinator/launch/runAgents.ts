@@ -32,6 +32,9 @@ export interface RunAgentsOptions {
   onFailure(error: CoordError): void;
 }
 
+/** Time in which an agent that has lost its connection will have tried again, in milliseconds: several of its back-offs. */
+const farewellMs = 10_000;
+
 /** The agents of a run: the pool that commands them, and the launcher that starts them. */
 export class RunAgents {
   readonly pool: AgentPool;
@@ -50,9 +53,13 @@ export class RunAgents {
     await this.#launcher?.start();
   }
 
-  /** Resolves when the agents that we started have ended; the pool must have been told to end. */
+  /**
+   * Resolves when the agents that we started have ended, or those that somebody else has started know of the end; the
+   * pool must have been told to end.
+   */
   async ended(): Promise<void> {
-    await this.#launcher?.stop();
+    if (this.#launcher) await this.#launcher.stop();
+    else await Promise.race([this.pool.allTold(), systemClock.sleep(farewellMs)]);
   }
 
   #createPool(): AgentPool {

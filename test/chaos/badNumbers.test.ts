@@ -29,7 +29,7 @@ describe("numbers that are wrong", () => {
     const output = home.path("stop");
     const result = await home.coord(["launch", ...flags, "--output", output], inject("gradient-nan@3@0/1", "stop"));
     expect(existsSync(home.path("stop.fired")), "the fault has fired").toBe(true);
-    expect(result.exitCode).toBe(1);
+    expect(result.exitCode, result.stderr).toBe(1);
     expect(result.stderr + result.stdout).toMatch(
       /The gradient of slot 1 \(rank 1, worker 0\/1 on \S+\) is NaN or infinite at step 3, first in base_model\.\S+lora_\S+\.weight\./,
     );

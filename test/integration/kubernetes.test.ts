@@ -94,12 +94,37 @@ describe.skipIf(!existsSync("/usr/bin/openssl"))("the Kubernetes base (skipped w
     expect(nodes.map((node) => node.isRunning())).toEqual(nodes.map(() => true));
 
     expect(await startPod(coordinatorJob(), 0, limits).ended).toMatchObject({ exitCode: 0 });
-    for (const node of nodes) expect(await node.ended).toMatchObject({ exitCode: 0 });
+    for (const node of nodes) {
+      const end = await node.ended;
+      expect(end, end.stderr).toMatchObject({ exitCode: 0 });
+    }
     expect(await readdir(home.path("output"))).toEqual(
       expect.arrayContaining(["adapter_model.safetensors", `checkpoint-${steps}`]),
     );
     const done = (await home.metrics(runId)).map((line) => line["step"]);
     expect(new Set(done)).toEqual(new Set(Array.from({ length: steps }, (_, index) => index + 1)));
+    expect(processesOf(runId)).toEqual([]);
+  });
+
+  it("sends an agent away that comes back when the run is already over", async () => {
+    const coordinator = startPod(coordinatorJob(), 0, limits);
+    const nodes = Array.from({ length: workerJob().spec.completions }, (_, index) => startPod(workerJob(), index));
+    await eventually("step 8", async () =>
+      (await home.metrics(runId)).some((line) => (line["step"] ?? 0) >= 8) ? true : undefined,
+    );
+    // Its worker goes on alone.
+    nodes[1]!.kill("SIGSTOP");
+    coordinator.kill("SIGKILL");
+    await coordinator.ended;
+    const next = startPod(coordinatorJob(), 0, limits);
+    await eventually("the adapter", async () =>
+      existsSync(home.path("output", "adapter_model.safetensors")) ? true : undefined,
+    );
+    nodes[1]!.kill("SIGCONT");
+    for (const pod of [next, ...nodes]) {
+      const end = await pod.ended;
+      expect(end, end.stderr).toMatchObject({ exitCode: 0 });
+    }
     expect(processesOf(runId)).toEqual([]);
   });
 });

@@ -17,7 +17,7 @@ const available = (() => {
 })();
 
 /** Steps that the Trainer takes to its checkpoint; twenty say as much as thousands do, in seconds. */
-const steps = Number(process.env["COORD_TRAINER_STEPS"] ?? 20);
+const steps = Number(process.env["TRAINER_STEPS"] ?? 20);
 
 describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has no accelerate)`, () => {
   let home: CoordHome;
@@ -36,7 +36,7 @@ describe.skipIf(!available)(`HuggingFace's Trainer (skipped where ${python} has 
       String(steps),
     ];
     execFileSync(python, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, HF_HUB_OFFLINE: "1" } });
-  });
+  }, 600_000);
   afterAll(() => home.remove());
 
   it("leaves a checkpoint that is imported and goes on where its loss was", async () => {

@@ -13,6 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, EarlyStoppingCallb
 base_path, rows_path, output = sys.argv[1:4]
 steps = int(sys.argv[4])
 torch.manual_seed(0)
+# More than one wait for each other on a busy host, and a step is a matter of milliseconds.
+torch.set_num_threads(1)
 tokenizer = AutoTokenizer.from_pretrained(base_path)
 model = get_peft_model(
     AutoModelForCausalLM.from_pretrained(base_path),

@@ -97,6 +97,8 @@ export class Trainer {
     const norm = l2Norm(sum.gradient, 1 / sum.loss.tokens);
     const skipped = !Number.isFinite(norm);
     if (skipped && config.onNan === "stop") {
+      // The coordinator must have heard whose gradient it was, or all that is known of the failure is who stumbled first.
+      await sum.confirmed;
       throw new CoordError(
         "NOT_FINITE",
         `The gradient of step ${step} is not finite (norm ${norm}). Lower --learning-rate, look at the samples of that step, or go on without it (--on-nan skip).`,

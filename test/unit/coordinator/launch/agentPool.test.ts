@@ -93,6 +93,39 @@ describe("AgentPool", () => {
     expect(pool.places.slice(0, 2).map(({ attempt }) => attempt)).toEqual([2, 1]);
   });
 
+  it("waits at the end for the agent that has yet to come back, and sends it away", async () => {
+    const { pool, register } = setUp();
+    const zero = register(0, "a");
+    pool.begin();
+    await settled();
+    pool.end({ now: false, stay: false });
+    let allTold = false;
+    const waiting = pool.allTold().then(() => {
+      allTold = true;
+    });
+    await settled();
+    expect(zero.orders.at(-1)).toBe("stop all and exit");
+    expect(allTold).toBe(false);
+    const one = register(1, "b");
+    await waiting;
+    expect(one.orders).toEqual(["stop all and exit"]);
+  });
+
+  it("waits for nobody where all are here, where they stay, and where training never began", async () => {
+    for (const { begun, stay } of [
+      { begun: true, stay: false },
+      { begun: true, stay: true },
+      { begun: false, stay: false },
+    ]) {
+      const { pool, register } = setUp();
+      if (begun && !stay) for (const nodeRank of [0, 1]) register(nodeRank, `${nodeRank}`);
+      if (begun) pool.begin();
+      await settled();
+      pool.end({ now: false, stay });
+      await pool.allTold();
+    }
+  });
+
   it("hands a node over to a new agent, which starts its workers anew, and sends the old one away", async () => {
     const { pool, register } = setUp();
     pool.begin();
