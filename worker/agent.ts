@@ -59,6 +59,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   async function follow(): Promise<void> {
     let lastContact = systemClock.monotonicMs();
     for (let attempt = 0; ; attempt++) {
+      let registeredAt: number | undefined;
       try {
         const request = {
           ...identity,
@@ -69,8 +70,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         };
         for await (const response of service.register(request, { signal })) {
           attempt = 0;
-          lastContact = systemClock.monotonicMs();
-          options.supervisor?.answered();
+          registeredAt ??= systemClock.monotonicMs();
           if ((await obey(response)) === "exit") return;
         }
         lastContact = systemClock.monotonicMs();
@@ -78,7 +78,13 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         signal.throwIfAborted();
         const error = toCoordError(thrown);
         if (error.code !== "COORDINATOR_UNREACHABLE") throw error;
-        const silentMs = systemClock.monotonicMs() - lastContact;
+        const now = systemClock.monotonicMs();
+        if (registeredAt !== undefined) {
+          // Orders are rare: until it broke, an open stream was contact enough.
+          lastContact = now;
+          options.supervisor?.wasHere(now - registeredAt);
+        }
+        const silentMs = now - lastContact;
         if (silentMs > options.reconnectBudgetMs) {
           throw new CoordError(
             "COORDINATOR_UNREACHABLE",
@@ -105,6 +111,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         }
         if (order.value.localRank === undefined) await workers.stopAll(order.value.graceMs);
         else await workers.stop(order.value.localRank, order.value.graceMs);
+        return "go on";
+      case "welcome":
         return "go on";
       case undefined:
         throw new CoordError("INVALID_REQUEST", "The coordinator sent an order that this version does not know.");

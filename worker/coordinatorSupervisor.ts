@@ -11,8 +11,9 @@ import { runPaths } from "../shared/runPaths.ts";
 /** The coordinator's program: a process boundary, not an import. */
 const entry = fileURLToPath(new URL("../coordinator/main.js", import.meta.url));
 
-/** Starts in a row, without an answer in between, after which the coordinator is given up. */
+/** Starts in a row after which a coordinator is given up that does not last for `steadyMs`. */
 const maxStarts = 5;
+const steadyMs = 5000;
 
 /**
  * Starts the run's coordinator again when it has died without a result. Safe to try at any time: the run's lock lets
@@ -28,9 +29,9 @@ export class CoordinatorSupervisor {
     private readonly logger: Logger,
   ) {}
 
-  /** The coordinator has answered. */
-  answered(): void {
-    this.#starts = 0;
+  /** A coordinator was here for so many milliseconds. */
+  wasHere(forMs: number): void {
+    if (forMs >= steadyMs) this.#starts = 0;
   }
 
   /** The coordinator does not answer: start it if it is dead and its work is not done. */

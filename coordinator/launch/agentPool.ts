@@ -166,6 +166,7 @@ export class AgentPool {
     for (const place of this.#placesOf(nodeRank)) place.attempt = running.get(place.localRank) ?? place.attempt;
     if (this.#begun) this.#startNode(nodeRank);
     try {
+      yield { order: { case: "welcome", value: {} } };
       yield* node.orders;
     } finally {
       node.isHere = false;

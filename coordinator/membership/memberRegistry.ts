@@ -6,12 +6,18 @@ import { type Caller, createMember, type Member } from "./member.ts";
 /** How a membership ended. */
 export type Loss = "hung up" | "silent" | "superseded" | "diverged" | "left";
 
+/**
+ * Part of the heartbeat timeout that a member may be silent for beyond it. A network that was gone for just the timeout
+ * is heard of at TCP's next retransmission (200 ms doubled: up to 6.2 s after the loss of 5 s), and beats are a second apart.
+ */
+const leniency = 0.6;
+
 export interface RegistryOptions {
   readonly runId: string;
   readonly nodes: number;
   readonly gpus: number;
   readonly clock: Clock;
-  /** Silence after which a member counts as lost, in milliseconds. */
+  /** Silence that a member survives, in milliseconds; after twice as long it is lost. */
   readonly heartbeatTimeoutMs: number;
   /** The member is out, and the registry has forgotten it already. */
   onLost(member: Member, loss: Loss, reason: string): void;
@@ -92,9 +98,10 @@ export class MemberRegistry {
   /** Ends memberships that have been silent for too long. */
   evictSilent(): void {
     const now = this.#options.clock.monotonicMs();
+    const allowedMs = (1 + leniency) * this.#options.heartbeatTimeoutMs;
     for (const member of [...this.#members.values()]) {
       const silentMs = now - member.lastSeenMs;
-      if (silentMs > this.#options.heartbeatTimeoutMs) {
+      if (silentMs > allowedMs) {
         this.lose(member, "silent", `it has been silent for ${Math.round(silentMs)} ms`);
       }
     }

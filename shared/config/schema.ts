@@ -127,7 +127,7 @@ export const runConfigSchema = z.strictObject({
   heartbeatTimeoutMs: positiveInt
     .min(500)
     .default(5000)
-    .describe("Silence after which a worker counts as lost, in milliseconds."),
+    .describe("Silence that a worker survives, in milliseconds; before it is twice as long the worker counts as lost."),
   reconnectBudgetMs: positiveInt
     .default(60_000)
     .describe("Time without a coordinator after which agents and workers end themselves, in milliseconds."),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
 import { processesOf } from "../support/killEverything.ts";
-import { smallRun } from "../support/smallRun.ts";
+import { slowedDown, smallRun } from "../support/smallRun.ts";
 
 interface Status {
   readonly state: string;
@@ -12,7 +12,9 @@ interface Status {
 }
 
 const full = process.env["COORD_CHAOS"] === "full";
-const steps = full ? 20_000 : 300;
+const steps = full ? 6000 : 300;
+/** For the full number of steps. */
+const patienceMs = full ? 1_200_000 : 240_000;
 const seed = Number(process.env["COORD_CHAOS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Numbers in [0, 1) that a printed seed gives again. */
@@ -24,7 +26,7 @@ function randomNumbers(from: number): () => number {
   };
 }
 
-describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, () => {
+describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, { timeout: patienceMs + 60_000 }, () => {
   let home: CoordHome;
   let flags: string[];
   let undisturbed: { adapter: string; optimizer: string };
@@ -46,7 +48,7 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, () => {
     const result = await home.coord(["launch", ...flags, "--output", home.path("undisturbed")]);
     expect(result, result.stderr).toMatchObject({ exitCode: 0 });
     undisturbed = await finalDigests(home.path("undisturbed"), steps);
-  });
+  }, patienceMs);
   afterAll(async () => {
     await home.coord(["kill-stale", "--all-runs"]);
     await home.remove();
@@ -73,7 +75,7 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, () => {
         const now = await status(run);
         return isOver(now?.state) ? now : undefined;
       },
-      240_000,
+      patienceMs,
     );
     expect(end).toMatchObject({ state: "finished", step: steps });
     expect(await finalDigests(output, steps)).toEqual(undisturbed);
@@ -101,21 +103,41 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, () => {
 
   it("kill -9 of the coordinator, over and over: same bytes, and generations only grow", async () => {
     const output = home.path("coordinator");
-    const run = await home.launch([...flags, "--output", output]);
+    const run = await home.launch([...flags, "--output", output], slowedDown(full ? 50 : 1));
     const generations = [];
+    const killedAt: number[] = [];
     for (let kills = 0; kills < (full ? 20 : 2); kills++) {
       const from = (await status(run))?.step ?? 0;
       if (!(await goesOn(run, from + 5 * random()))) break;
+      // One that dies again and again as soon as it is here is given up.
+      if (full) await new Promise((resolve) => setTimeout(resolve, 6000 + 5000 * random()));
       generations.push(generationOf(home, run));
-      const { process } = JSON.parse(readFileSync(join(home.home, "runs", run, "coordinator.json"), "utf8")) as {
-        process: { pid: number };
-      };
-      kill(process.pid, "SIGKILL");
+      killedAt.push(Date.now());
+      kill(coordinatorOf(home, run), "SIGKILL");
     }
     await ends(run, output);
+    const events = (await home.events(run)) as unknown as { timeMs: number; message: string }[];
+    const longest = (wanted: RegExp) =>
+      Math.max(...killedAt.map((at) => events.find((e) => e.timeMs > at && wanted.test(e.message))!.timeMs - at));
+    console.log(
+      `${killedAt.length} coordinators killed; longest from the kill until the next one is at work ` +
+        `${longest(/^Preparing the data set/)} ms, until all workers are back ${longest(/workers are ready/)} ms`,
+    );
     generations.push(generationOf(home, run));
     expect(generations.length).toBeGreaterThanOrEqual(3);
     expect(generations).toEqual([...new Set(generations)].sort((a, b) => a - b));
+  });
+
+  it("kill -9 of the coordinator when its agents have had no order for longer than they may be alone: same bytes", async () => {
+    const output = home.path("quiet");
+    const budgetMs = 5000;
+    const limited = [...flags, "--reconnect-budget-ms", `${budgetMs}`, "--output", output];
+    const run = await home.launch(limited, slowedDown(Math.ceil((3 * budgetMs) / steps)));
+    await goesOn(run, 1);
+    await new Promise((resolve) => setTimeout(resolve, budgetMs + 1000));
+    expect(await status(run)).toMatchObject({ state: "training" });
+    kill(coordinatorOf(home, run), "SIGKILL");
+    await ends(run, output);
   });
 
   it("kill -9 of an agent, which takes its workers along: same bytes", async () => {
@@ -147,6 +169,11 @@ function kill(pid: number, signal: "SIGKILL" | "SIGSTOP"): void {
   } catch {
     // It has ended in between: no fault, but none of ours either.
   }
+}
+
+function coordinatorOf(home: CoordHome, run: string): number {
+  const text = readFileSync(join(home.home, "runs", run, "coordinator.json"), "utf8");
+  return (JSON.parse(text) as { process: { pid: number } }).process.pid;
 }
 
 function generationOf(home: CoordHome, run: string): number {

@@ -7,7 +7,7 @@
 #   hosts.sh crash DIR N           ends all processes of host N at once, as a power cut does
 #   hosts.sh cable DIR N up|down   plugs host N's network cable in or out
 #   hosts.sh rate DIR N RATE       limits what host N receives, for example 20mbit
-#   hosts.sh loss DIR N PERCENT    drops that part of the packets that reach host N
+#   hosts.sh loss DIR N PERCENT [WAY]  drops that part of the packets that reach host N (WAY input) or leave it (output)
 #   hosts.sh down DIR              ends and removes everything
 set -euo pipefail
 
@@ -92,11 +92,14 @@ rate)
   tc qdisc replace dev "$(namespace "$3")" root tbf rate "${4:?}" burst 64kb latency 200ms
   ;;
 loss)
+  way=${5:-input}
   ip netns exec "$(namespace "$3")" nft -f - <<RULES
+table inet loss
+delete table inet loss
 table inet loss {
-  chain input {
-    type filter hook input priority 0;
-    iif "eth0" numgen random mod 100 < ${4:?} drop;
+  chain $way {
+    type filter hook $way priority 0;
+    $([ "$way" = input ] && echo iif || echo oif) "eth0" numgen random mod 100 < ${4:?} drop;
   }
 }
 RULES

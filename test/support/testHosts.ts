@@ -65,8 +65,9 @@ export class TestHosts {
     run("rate", this.directory, String(number), rate);
   }
 
-  loss(number: number, percent: number): void {
-    run("loss", this.directory, String(number), String(percent));
+  /** Drops a part of the packets that reach a host, or that leave it, in place of what was dropped before. */
+  loss(number: number, percent: number, way: "input" | "output" = "input"): void {
+    run("loss", this.directory, String(number), String(percent), way);
   }
 
   down(): void {

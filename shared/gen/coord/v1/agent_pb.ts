@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file coord/v1/agent.proto.
  */
 export const file_coord_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChRjb29yZC92MS9hZ2VudC5wcm90bxIIY29vcmQudjEiogEKD1JlZ2lzdGVyUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJbm9kZV9yYW5rGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgJEgwKBGhvc3QYBCABKAkSCwoDcGlkGAUgASgNEhIKCnByb2Nlc3NvcnMYBiABKA0SKAoHcnVubmluZxgHIAMoCzIXLmNvb3JkLnYxLlJ1bm5pbmdXb3JrZXIiNAoNUnVubmluZ1dvcmtlchISCgpsb2NhbF9yYW5rGAEgASgNEg8KB2F0dGVtcHQYAiABKA0iagoQUmVnaXN0ZXJSZXNwb25zZRImCgVzdGFydBgBIAEoCzIVLmNvb3JkLnYxLlN0YXJ0V29ya2VySAASJQoEc3RvcBgCIAEoCzIVLmNvb3JkLnYxLlN0b3BXb3JrZXJzSABCBwoFb3JkZXIiowEKC1N0YXJ0V29ya2VyEhIKCmxvY2FsX3JhbmsYASABKA0SDwoHYXR0ZW1wdBgCIAEoDRI7CgtlbnZpcm9ubWVudBgDIAMoCzImLmNvb3JkLnYxLlN0YXJ0V29ya2VyLkVudmlyb25tZW50RW50cnkaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlUKC1N0b3BXb3JrZXJzEhcKCmxvY2FsX3JhbmsYASABKA1IAIgBARIQCghncmFjZV9tcxgCIAEoDRIMCgRleGl0GAMgASgIQg0KC19sb2NhbF9yYW5rIrwBChFSZXBvcnRFeGl0UmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJbm9kZV9yYW5rGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgJEhIKCmxvY2FsX3JhbmsYBCABKA0SDwoHYXR0ZW1wdBgFIAEoDRIRCglleGl0X2NvZGUYBiABKAUSDgoGc2lnbmFsGAcgASgJEhIKCmxhc3RfbGluZXMYCCABKAkSEwoLZXhwbGFuYXRpb24YCSABKAkiFAoSUmVwb3J0RXhpdFJlc3BvbnNlMq0BCgxBZ2VudFNlcnZpY2USSgoIUmVnaXN0ZXISGS5jb29yZC52MS5SZWdpc3RlclJlcXVlc3QaGi5jb29yZC52MS5SZWdpc3RlclJlc3BvbnNlIgWKtRgBATABElEKClJlcG9ydEV4aXQSGy5jb29yZC52MS5SZXBvcnRFeGl0UmVxdWVzdBocLmNvb3JkLnYxLlJlcG9ydEV4aXRSZXNwb25zZSIIkAICirUYAQFiBnByb3RvMw", [file_coord_v1_access]);
+  fileDesc("ChRjb29yZC92MS9hZ2VudC5wcm90bxIIY29vcmQudjEiogEKD1JlZ2lzdGVyUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJbm9kZV9yYW5rGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgJEgwKBGhvc3QYBCABKAkSCwoDcGlkGAUgASgNEhIKCnByb2Nlc3NvcnMYBiABKA0SKAoHcnVubmluZxgHIAMoCzIXLmNvb3JkLnYxLlJ1bm5pbmdXb3JrZXIiNAoNUnVubmluZ1dvcmtlchISCgpsb2NhbF9yYW5rGAEgASgNEg8KB2F0dGVtcHQYAiABKA0ikAEKEFJlZ2lzdGVyUmVzcG9uc2USJgoFc3RhcnQYASABKAsyFS5jb29yZC52MS5TdGFydFdvcmtlckgAEiUKBHN0b3AYAiABKAsyFS5jb29yZC52MS5TdG9wV29ya2Vyc0gAEiQKB3dlbGNvbWUYAyABKAsyES5jb29yZC52MS5XZWxjb21lSABCBwoFb3JkZXIiCQoHV2VsY29tZSKjAQoLU3RhcnRXb3JrZXISEgoKbG9jYWxfcmFuaxgBIAEoDRIPCgdhdHRlbXB0GAIgASgNEjsKC2Vudmlyb25tZW50GAMgAygLMiYuY29vcmQudjEuU3RhcnRXb3JrZXIuRW52aXJvbm1lbnRFbnRyeRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVQoLU3RvcFdvcmtlcnMSFwoKbG9jYWxfcmFuaxgBIAEoDUgAiAEBEhAKCGdyYWNlX21zGAIgASgNEgwKBGV4aXQYAyABKAhCDQoLX2xvY2FsX3JhbmsivAEKEVJlcG9ydEV4aXRSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIRCglub2RlX3JhbmsYAiABKA0SEwoLaW5jYXJuYXRpb24YAyABKAkSEgoKbG9jYWxfcmFuaxgEIAEoDRIPCgdhdHRlbXB0GAUgASgNEhEKCWV4aXRfY29kZRgGIAEoBRIOCgZzaWduYWwYByABKAkSEgoKbGFzdF9saW5lcxgIIAEoCRITCgtleHBsYW5hdGlvbhgJIAEoCSIUChJSZXBvcnRFeGl0UmVzcG9uc2UyrQEKDEFnZW50U2VydmljZRJKCghSZWdpc3RlchIZLmNvb3JkLnYxLlJlZ2lzdGVyUmVxdWVzdBoaLmNvb3JkLnYxLlJlZ2lzdGVyUmVzcG9uc2UiBYq1GAEBMAESUQoKUmVwb3J0RXhpdBIbLmNvb3JkLnYxLlJlcG9ydEV4aXRSZXF1ZXN0GhwuY29vcmQudjEuUmVwb3J0RXhpdFJlc3BvbnNlIgiQAgKKtRgBAWIGcHJvdG8z", [file_coord_v1_access]);
 
 /**
  * Presents a node.
@@ -131,6 +131,14 @@ export type RegisterResponse = Message<"coord.v1.RegisterResponse"> & {
      */
     value: StopWorkers;
     case: "stop";
+  } | {
+    /**
+     * Nothing to do: the first one on every stream, by which the agent knows that it has been registered.
+     *
+     * @generated from field: coord.v1.Welcome welcome = 3;
+     */
+    value: Welcome;
+    case: "welcome";
   } | { case: undefined; value?: undefined };
 };
 
@@ -140,6 +148,21 @@ export type RegisterResponse = Message<"coord.v1.RegisterResponse"> & {
  */
 export const RegisterResponseSchema: GenMessage<RegisterResponse> = /*@__PURE__*/
   messageDesc(file_coord_v1_agent, 2);
+
+/**
+ * The node is registered.
+ *
+ * @generated from message coord.v1.Welcome
+ */
+export type Welcome = Message<"coord.v1.Welcome"> & {
+};
+
+/**
+ * Describes the message coord.v1.Welcome.
+ * Use `create(WelcomeSchema)` to create a new message.
+ */
+export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
+  messageDesc(file_coord_v1_agent, 3);
 
 /**
  * Start a worker process.
@@ -174,7 +197,7 @@ export type StartWorker = Message<"coord.v1.StartWorker"> & {
  * Use `create(StartWorkerSchema)` to create a new message.
  */
 export const StartWorkerSchema: GenMessage<StartWorker> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 3);
+  messageDesc(file_coord_v1_agent, 4);
 
 /**
  * End worker processes: SIGTERM, grace, SIGKILL.
@@ -209,7 +232,7 @@ export type StopWorkers = Message<"coord.v1.StopWorkers"> & {
  * Use `create(StopWorkersSchema)` to create a new message.
  */
 export const StopWorkersSchema: GenMessage<StopWorkers> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 4);
+  messageDesc(file_coord_v1_agent, 5);
 
 /**
  * The end of a worker process.
@@ -286,7 +309,7 @@ export type ReportExitRequest = Message<"coord.v1.ReportExitRequest"> & {
  * Use `create(ReportExitRequestSchema)` to create a new message.
  */
 export const ReportExitRequestSchema: GenMessage<ReportExitRequest> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 5);
+  messageDesc(file_coord_v1_agent, 6);
 
 /**
  * Acknowledges a report.
@@ -301,7 +324,7 @@ export type ReportExitResponse = Message<"coord.v1.ReportExitResponse"> & {
  * Use `create(ReportExitResponseSchema)` to create a new message.
  */
 export const ReportExitResponseSchema: GenMessage<ReportExitResponse> = /*@__PURE__*/
-  messageDesc(file_coord_v1_agent, 6);
+  messageDesc(file_coord_v1_agent, 7);
 
 /**
  * One agent per node starts and watches that node's workers on the coordinator's word.

@@ -27,6 +27,7 @@ function setUp(maxRestarts = 1) {
     const request = create(RegisterRequestSchema, { runId, nodeRank, incarnation, running });
     const reading = (async () => {
       for await (const { order } of pool.handlers.register(request, { signal: hangUp.signal })) {
+        if (order?.case === "welcome") continue;
         if (order?.case === "start") orders.push(`start ${order.value.environment!["WHO"]}`);
         else orders.push(`stop ${order?.value?.localRank ?? "all"}${order?.value?.exit ? " and exit" : ""}`);
       }
