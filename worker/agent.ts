@@ -61,6 +61,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       let registeredAt: number | undefined;
       try {
+        await connection.reach(signal);
         const request = {
           ...identity,
           host: hostname(),

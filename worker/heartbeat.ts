@@ -1,3 +1,4 @@
+import { systemClock } from "../shared/clock.ts";
 import { MembershipService, WorkerPhase } from "../shared/gen/coord/v1/membership_pb.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection, type Endpoint } from "../shared/rpc/client.ts";
@@ -17,6 +18,8 @@ export class Heartbeat {
   phase = WorkerPhase.WAITING;
   generation = 0n;
   step = 0;
+  /** When a beat was answered last, by the monotonic clock; 0 before. */
+  answeredAtMs = 0;
 
   constructor(
     endpoint: Endpoint,
@@ -39,11 +42,17 @@ export class Heartbeat {
       // A missed beat is the receiver's business; a coordinator that is gone shows on the join stream.
       this.#membership.heartbeat(request, { timeoutMs: intervalMs * 2 }).then(
         ({ logLevel }) => {
+          this.answeredAtMs = systemClock.monotonicMs();
           if (logLevel !== "") this.logger.level = logLevel;
         },
         () => {},
       );
     }, intervalMs);
+  }
+
+  /** Begins the connection anew. */
+  renew(): void {
+    this.#connection.renew();
   }
 
   close(): void {

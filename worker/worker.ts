@@ -67,23 +67,28 @@ class Worker {
     for (let attempt = 0; !this.#finished; attempt++) {
       signal.throwIfAborted();
       try {
+        await this.#client.reach(signal);
         for await (const assignment of this.#assignments()) {
           attempt = 0;
           if (assignment.kind === "superseded") continue;
-          await this.#serve(assignment.response, assignment.signal).catch(async (thrown: unknown) => {
+          try {
+            await this.#serve(assignment.response, assignment.signal);
+          } catch (thrown) {
             const error = toCoordError(thrown);
             // Now, while it is still a member: what a stranger says is not believed.
             if (!signal.aborted && !isTransient(error)) await this.#giveUp(error);
             throw error;
-          });
-          lastContact = systemClock.monotonicMs();
+          } finally {
+            // A generation may have lasted for hours, and it was contact whichever way it ended.
+            lastContact = systemClock.monotonicMs();
+          }
           if (this.#finished) break;
         }
       } catch (thrown) {
         signal.throwIfAborted();
         const error = toCoordError(thrown);
         if (!isTransient(error)) throw error;
-        const silentMs = systemClock.monotonicMs() - lastContact;
+        const silentMs = systemClock.monotonicMs() - Math.max(lastContact, this.#heartbeat.answeredAtMs);
         if (silentMs > reconnectBudgetMs) {
           throw new CoordError(
             "COORDINATOR_UNREACHABLE",
@@ -92,6 +97,10 @@ class Worker {
           );
         }
         logger.warn({ reason: error.message, attempt }, "lost the coordinator; joining again");
+        if (error.code === "COORDINATOR_UNREACHABLE") {
+          this.#client.renew();
+          this.#heartbeat.renew();
+        }
       }
       if (!this.#finished) await systemClock.sleep(backoffDelayMs(attempt, Math.random()), signal);
     }

@@ -31,6 +31,8 @@ interface Node {
   running: Map<number, number>;
   /** Its stream of orders is open. */
   isHere: boolean;
+  /** Agents that this one, and those before it, have taken the node over from. */
+  readonly replaced: ReadonlySet<string>;
 }
 
 /** A worker that ended and will not come back. */
@@ -148,10 +150,16 @@ export class AgentPool {
     // Retryable: the agent asks again until the next coordinator of the run answers.
     if (this.#over !== "no") throw new CoordError("COORDINATOR_UNREACHABLE", "This coordinator is ending.");
     const before = this.#nodes.get(nodeRank);
+    // It was cut off while its launcher started another one, and comes back with workers that are too late.
+    if (before?.replaced.has(incarnation)) {
+      throw new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`);
+    }
     before?.orders.fail(new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`));
     if (this.#placesOf(nodeRank).length === 0) this.places.push(...this.#newPlaces(nodeRank));
     const { host } = request;
-    const node: Node = { incarnation, host, orders: new AsyncQueue(), running: new Map(), isHere: true };
+    const replaced = new Set(before?.replaced);
+    if (before && before.incarnation !== incarnation) replaced.add(before.incarnation);
+    const node: Node = { incarnation, host, orders: new AsyncQueue(), running: new Map(), isHere: true, replaced };
     this.#nodes.set(nodeRank, node);
     const hangUp = () => node.orders.end();
     signal.addEventListener("abort", hangUp, { once: true });

@@ -3,18 +3,17 @@ import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageSha
 import type { GenService } from "@bufbuild/protobuf/codegenv2";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import {
-  type ChannelCredentials,
-  Client,
+  type Client,
   type ClientDuplexStream,
   type ClientReadableStream,
   type ClientWritableStream,
-  credentials,
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { CoordError } from "../errors.ts";
 import { callWithFaults, nextCallFaults, streamWithFaults } from "./callFaults.ts";
+import { connectMs, createClient, isSilent } from "./channel.ts";
 import type { Credentials } from "./credentials.ts";
-import { channelLimits } from "./limits.ts";
 import { type Init, methodDefinition } from "./serviceDefinition.ts";
 import { fromServiceError } from "./status.ts";
 
@@ -55,20 +54,33 @@ export interface Endpoint extends Credentials {
 
 /** One connection to a coordinator. Bulk uploads, bulk downloads and control each take their own. */
 export class Connection {
-  readonly #client: Client;
+  #client: Client;
   readonly #metadata = new Metadata();
   readonly #services = new Map<DescService, object>();
 
   constructor(readonly endpoint: Endpoint) {
     this.#metadata.set("authorization", `Bearer ${endpoint.token}`);
-    this.#client = new Client(endpoint.address, channelCredentials(endpoint), {
-      ...channelLimits,
-      "grpc.use_local_subchannel_pool": 1,
-      // A proxy from the environment has no business between a worker and its coordinator.
-      "grpc.enable_http_proxy": 0,
-      "grpc.initial_reconnect_backoff_ms": 100,
-      "grpc.max_reconnect_backoff_ms": 1000,
-    });
+    this.#client = createClient(endpoint);
+  }
+
+  /**
+   * Waits until there is a connection, or none can be had: the next call says why. An attempt that hears nothing for
+   * three seconds is given up for a new one: in a network that drops packets TCP would repeat it after ever longer times,
+   * and be late when the network is mended. Throws COORDINATOR_UNREACHABLE then, and the signal's reason.
+   */
+  async reach(signal: AbortSignal): Promise<void> {
+    if (!(await isSilent(this.#client.getChannel(), signal))) return;
+    this.renew();
+    throw new CoordError(
+      "COORDINATOR_UNREACHABLE",
+      `The coordinator at ${this.endpoint.address} has not answered for ${connectMs / 1000} s.`,
+    );
+  }
+
+  /** Has the next call begin a connection of its own. Calls at work end. */
+  renew(): void {
+    this.#client.close();
+    this.#client = createClient(this.endpoint);
   }
 
   /** The calls of a service over this connection. */
@@ -224,14 +236,6 @@ export class Connection {
 /** A stream that lasts as long as its caller: the methods of which repeating is not harmless. */
 function isEndless({ idempotency }: DescMethod): boolean {
   return idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
-}
-
-function channelCredentials({ identity, tlsCa }: Endpoint): ChannelCredentials {
-  if (tlsCa === undefined) return credentials.createInsecure();
-  const ca = Buffer.from(tlsCa);
-  return identity
-    ? credentials.createSsl(ca, Buffer.from(identity.key), Buffer.from(identity.certificate))
-    : credentials.createSsl(ca);
 }
 
 /** Writes requests as fast as they are taken, until they or the call end. */

@@ -92,14 +92,18 @@ rate)
   tc qdisc replace dev "$(namespace "$3")" root tbf rate "${4:?}" burst 64kb latency 200ms
   ;;
 loss)
-  way=${5:-input}
+  percent=${4:?} way=${5:-input}
+  rule=
+  if [ "$percent" -gt 0 ]; then
+    rule="$([ "$way" = input ] && echo iif || echo oif) \"eth0\" numgen random mod 100 <= $((percent - 1)) drop"
+  fi
   ip netns exec "$(namespace "$3")" nft -f - <<RULES
 table inet loss
 delete table inet loss
 table inet loss {
   chain $way {
     type filter hook $way priority 0;
-    $([ "$way" = input ] && echo iif || echo oif) "eth0" numgen random mod 100 < ${4:?} drop;
+    $rule
   }
 }
 RULES

@@ -65,6 +65,16 @@ export class CoordinatorClient {
     this.membership = this.#control.service(MembershipService);
   }
 
+  /** Waits until the coordinator can be reached. Throws COORDINATOR_UNREACHABLE. */
+  reach(signal: AbortSignal): Promise<void> {
+    return this.#control.reach(signal);
+  }
+
+  /** Begins the connections anew over which nothing tells whether they still stand. */
+  renew(): void {
+    for (const connection of [this.#upload, this.#download, this.#state]) connection.renew();
+  }
+
   /** How gradients travel from now on; `inPlace` false where shared memory is to be copied to and from. */
   useDataPlane(choice: RunConfig["dataPlane"], format: WireFormat = "float32", inPlace = canMapInPlace): void {
     this.#plane.choice = choice;

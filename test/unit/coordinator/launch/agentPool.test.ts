@@ -94,6 +94,21 @@ describe("AgentPool", () => {
     expect(pool.places.slice(0, 2).map(({ attempt }) => attempt)).toEqual([2, 1]);
   });
 
+  it("does not give a node back to an agent from which another one has taken it over", async () => {
+    const { pool, register } = setUp();
+    const old = register(0, "a");
+    pool.begin();
+    await settled();
+    const next = register(0, "b");
+    await old.reading;
+    const again = register(0, "a", [{ localRank: 0, attempt: 3 }]);
+    await again.reading;
+    expect(again.error()).toMatchObject({ code: "NOT_A_MEMBER" });
+    expect(again.orders).toEqual([]);
+    expect(next.error()).toBeUndefined();
+    expect(pool.isHere(0)).toBe(true);
+  });
+
   it("waits at the end for the agent that has yet to come back, and sends it away", async () => {
     const { pool, register } = setUp();
     const zero = register(0, "a");

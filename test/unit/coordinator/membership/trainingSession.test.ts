@@ -165,16 +165,18 @@ describe("TrainingSession", () => {
     expect(session.members.get("0/0")?.rank).toBe(0);
   });
 
-  it("evicts a worker that has been silent for longer than the timeout, and only that one", async () => {
+  it("evicts a worker before it has been silent for twice the timeout, not right after it, and only that one", async () => {
     const { join, beat, advance, session, told } = setUp();
     join(0);
     join(1);
     await settled();
-    advance(4000);
-    beat(0);
-    advance(1500);
+    advance(7500);
     session.evictSilent();
-    expect(told).toContain("lost 0/1: it has been silent for 5500 ms");
+    expect(session.members.size).toBe(2);
+    beat(0);
+    advance(1000);
+    session.evictSilent();
+    expect(told).toContain("lost 0/1: it has been silent for 8500 ms");
     expect([...session.members.keys()]).toEqual(["0/0"]);
   });
 
