@@ -37,8 +37,8 @@ export function renderResults(results: Results): string {
     "`npm run bench` runs all of it and prints this page; `npm run bench -- demo` (or `0.1b`, `allreduce`) a part of it,",
     "`engine`, `engine-memory` and `engine-memory-7b` (14 GB of disk) run only when they are named.",
     "`--json` prints one JSON document instead (`npm run --silent bench -- --json`), `--write` updates this page, of a part of",
-    "it that part, and `--repetitions N` sets the number of runs. gloo needs a Python with torch, named by `COORD_PYTHON`;",
-    "without one it is skipped.",
+    "it that part, and `--repetitions N` sets the number of runs. gloo needs a Python with torch, named by `COORD_PYTHON`,",
+    "OpenMPI `mpicc` and `mpirun`; without them they are skipped.",
     "",
   ].join("\n");
 }
@@ -105,6 +105,7 @@ function renderAllReduce({ bandwidth, blocks, cases, loadBefore, mpi, torch }: A
     "from the first worker's begin to the last one's end: all over gRPC on loopback, also rounded to bfloat16 on the way, and",
     "with the vectors in shared memory (`--data-plane`; runs of one host choose it by themselves). What a shared round tells",
     "the coordinator afterwards, which a step's vote waits for, is not part of the time; in a run the update hides it.",
+    "The workers meet before each round, 5 ms after the vote for the one before; gloo's meet, too.",
     "",
     ...table([
       [
