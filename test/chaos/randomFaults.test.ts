@@ -150,6 +150,19 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, { timeout: patie
     await ends(run, output);
   });
 
+  it.skipIf(!full)("a worker that hangs for 5 s (SIGSTOP, then SIGCONT) is waited for: same bytes", async () => {
+    const output = home.path("pause");
+    const run = await home.launch([...flags, "--output", output]);
+    await goesOn(run, 20);
+    const victim = pick((await status(run))!.workers).pid;
+    const before = generationOf(home, run);
+    kill(victim, "SIGSTOP");
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    kill(victim, "SIGCONT");
+    await ends(run, output);
+    expect(generationOf(home, run)).toBe(before);
+  });
+
   it("a worker that hangs (SIGSTOP) is evicted, replaced and not missed: same bytes", async () => {
     const output = home.path("hang");
     const run = await home.launch([...flags, "--heartbeat-timeout-ms", "2000", "--output", output]);
@@ -163,7 +176,7 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, { timeout: patie
   });
 });
 
-function kill(pid: number, signal: "SIGKILL" | "SIGSTOP"): void {
+function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
