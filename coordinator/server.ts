@@ -52,8 +52,15 @@ export class CoordinatorServer {
   /** Lets calls in progress finish for a moment, then hangs up. */
   async close(graceMs: number): Promise<void> {
     this.#health.setStatus("", "NOT_SERVING");
-    const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
-    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.#server.forceShutdown();
+        // grpc-js may count a connection for ever that broke while it was being closed: nobody is to wait for that.
+        setImmediate(resolve);
+      }, graceMs);
+      this.#server.tryShutdown(() => resolve());
+    });
     clearTimeout(timer);
   }
 }
