@@ -150,11 +150,10 @@ export class AgentPool {
     // Retryable: the agent asks again until the next coordinator of the run answers.
     if (this.#over !== "no") throw new CoordError("COORDINATOR_UNREACHABLE", "This coordinator is ending.");
     const before = this.#nodes.get(nodeRank);
+    const takenOver = new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`);
     // It was cut off while its launcher started another one, and comes back with workers that are too late.
-    if (before?.replaced.has(incarnation)) {
-      throw new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`);
-    }
-    before?.orders.fail(new CoordError("NOT_A_MEMBER", `Another agent has taken over node ${nodeRank}.`));
+    if (before?.replaced.has(incarnation)) throw takenOver;
+    before?.orders.fail(takenOver);
     if (this.#placesOf(nodeRank).length === 0) this.places.push(...this.#newPlaces(nodeRank));
     const { host } = request;
     const replaced = new Set(before?.replaced);

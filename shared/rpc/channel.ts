@@ -1,13 +1,13 @@
 import { type ChannelCredentials, type ChannelInterface, Client, connectivityState, credentials } from "@grpc/grpc-js";
-import type { Endpoint } from "./client.ts";
+import type { Credentials } from "./credentials.ts";
 import { channelLimits } from "./limits.ts";
 
 /** Milliseconds that an attempt to connect may take. */
 export const connectMs = 3000;
 
 /** A client with a connection of its own, which it begins at its first call. */
-export function createClient(endpoint: Endpoint): Client {
-  return new Client(endpoint.address, channelCredentials(endpoint), {
+export function createClient(address: string, shown: Credentials): Client {
+  return new Client(address, channelCredentials(shown), {
     ...channelLimits,
     "grpc.use_local_subchannel_pool": 1,
     // A proxy from the environment has no business between a worker and its coordinator.
@@ -31,7 +31,7 @@ export async function isSilent(channel: ChannelInterface, signal: AbortSignal): 
   }
 }
 
-function channelCredentials({ identity, tlsCa }: Endpoint): ChannelCredentials {
+function channelCredentials({ identity, tlsCa }: Credentials): ChannelCredentials {
   if (tlsCa === undefined) return credentials.createInsecure();
   const ca = Buffer.from(tlsCa);
   return identity

@@ -60,7 +60,7 @@ export class Connection {
 
   constructor(readonly endpoint: Endpoint) {
     this.#metadata.set("authorization", `Bearer ${endpoint.token}`);
-    this.#client = createClient(endpoint);
+    this.#client = createClient(endpoint.address, endpoint);
   }
 
   /**
@@ -80,7 +80,7 @@ export class Connection {
   /** Has the next call begin a connection of its own. Calls at work end. */
   renew(): void {
     this.#client.close();
-    this.#client = createClient(this.endpoint);
+    this.#client = createClient(this.endpoint.address, this.endpoint);
   }
 
   /** The calls of a service over this connection. */

@@ -27,7 +27,7 @@ describe("a clock that is set", () => {
     );
     const runs = await home.json<{ run: string; output: string }[]>(["list"]);
     const { run } = runs.find(({ output }) => output === home.path("stepped"))!;
-    const events = (await home.events(run)) as unknown as { timeMs: number; message: string }[];
+    const events = await home.events(run);
     const times = events.map(({ timeMs }) => timeMs);
     expect(Math.max(...times) - Math.min(...times), "the clocks were set").toBeGreaterThan(3_600_000);
     expect(events.map(({ message }) => message).filter((message) => / is out: /.test(message))).toEqual([]);

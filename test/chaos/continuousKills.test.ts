@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CoordHome, finalDigests } from "../support/coord.ts";
+import { CoordHome, finalDigests, type RunEvent } from "../support/coord.ts";
 import { smallRun } from "../support/smallRun.ts";
 
-const full = process.env["COORD_CHAOS"] === "full";
-const why = full ? undefined : "npm run test:chaos runs it";
+const why = process.env["COORD_CHAOS"] === "full" ? undefined : "npm run test:chaos runs it";
 /** Mean time between kills, and how long they go on, in seconds. */
 const everySeconds = 20;
 const forSeconds = 600;
@@ -12,12 +11,6 @@ interface Status {
   readonly step: number;
   readonly state: string;
   readonly workers: readonly { readonly pid: number }[];
-}
-
-interface Event {
-  readonly timeMs: number;
-  readonly kind: string;
-  readonly message: string;
 }
 
 describe.skipIf(why)(`kill -9 of a worker every ${everySeconds} s${why ? ` (skipped: ${why})` : ""}`, () => {
@@ -30,11 +23,10 @@ describe.skipIf(why)(`kill -9 of a worker every ${everySeconds} s${why ? ` (skip
     await home.remove();
   });
 
-  const seconds = (first: Event, last: Event) => (last.timeMs - first.timeMs) / 1000;
-  const stepsOf = (events: readonly Event[]) => events.filter(({ kind }) => kind === "step");
+  const seconds = (first: RunEvent, last: RunEvent) => (last.timeMs - first.timeMs) / 1000;
+  const stepsOf = (events: readonly RunEvent[]) => events.filter(({ kind }) => kind === "step");
 
   it("same bytes, no step lost or done twice; what it costs", async () => {
-    // Longer than what a worker holds in its head, so that all of it is gone through again and again.
     const shape = ["--nodes", "2", "--gpus", "2", "--save-steps", "500", "--max-restarts", "1000"];
     const flags = [...(await smallRun(home)), ...shape];
     const launch = async (name: string, steps: number) =>
@@ -42,7 +34,7 @@ describe.skipIf(why)(`kill -9 of a worker every ${everySeconds} s${why ? ` (skip
     const end = async (run: string) => {
       const { exitCode, stderr } = await home.coord(["attach", run]);
       expect(exitCode, stderr).toBe(0);
-      return (await home.events(run)) as unknown as Event[];
+      return home.events(run);
     };
 
     const trial = stepsOf(await end(await launch("trial", 600)));

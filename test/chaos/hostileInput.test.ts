@@ -10,6 +10,7 @@ import { Role } from "../../shared/gen/coord/v1/access_pb.ts";
 import { MembershipService } from "../../shared/gen/coord/v1/membership_pb.ts";
 import { Connection } from "../../shared/rpc/client.ts";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
+import { randomNumbers } from "../support/randomNumbers.ts";
 import { allMethods } from "../support/services.ts";
 import { slowedDown, smallRun } from "../support/smallRun.ts";
 
@@ -39,11 +40,7 @@ describe(`hostile input (COORD_CHAOS_SEED=${seed})`, { timeout: 600_000 }, () =>
     await home.remove();
   });
 
-  let state = seed;
-  const random = () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
+  const random = randomNumbers(seed);
   const below = (limit: number) => Math.floor(random() * limit);
   const pick = <T>(values: readonly T[]): T => values[below(values.length)]!;
   const bytes = (length: number) => Buffer.from(Array.from({ length }, () => below(256)));
@@ -92,12 +89,7 @@ describe(`hostile input (COORD_CHAOS_SEED=${seed})`, { timeout: 600_000 }, () =>
     await eventually("step 3", async () =>
       (await home.metrics(run)).some((line) => (line["step"] ?? 0) >= 3) ? true : undefined,
     );
-    const recorded = () =>
-      JSON.parse(readFileSync(join(directory, "coordinator.json"), "utf8")) as {
-        address: string;
-        process: { pid: number };
-      };
-    const { address, process: coordinator } = recorded();
+    const { address, process: coordinator } = home.coordinator(run);
     const [host, port] = [address.split(":")[0]!, Number(address.split(":")[1])];
     const token = readFileSync(join(directory, "token"), "utf8").split("\n")[0]!;
     const residentMiB = () => {
@@ -195,7 +187,7 @@ describe(`hostile input (COORD_CHAOS_SEED=${seed})`, { timeout: 600_000 }, () =>
     }
     clearInterval(beating);
     probe.close();
-    expect(recorded().process.pid, "the coordinator is the one that it was").toBe(coordinator.pid);
+    expect(home.coordinator(run).process.pid, "the coordinator is the one that it was").toBe(coordinator.pid);
     const both = (key: "inputs" | "streams") => `${first[key].toFixed(1)} and ${second[key].toFixed(1)} ms`;
     const resident = [baseline, first, second].map((at) => at.resident.toFixed(0)).join(" → ");
     console.log(

@@ -78,14 +78,9 @@ describe.skipIf(why)(`${count} workers whose coordinator is killed${why ? ` (ski
     const flags = [...(await smallRun(home, 2 * count)), ...size, "--output", home.path("output")];
     const env = { NODE_OPTIONS: `--import=${preload}`, EVENT_LOOP_DELAY: delays };
     const run = await home.launch(flags, env);
-    const recorded = () =>
-      JSON.parse(readFileSync(join(home.home, "runs", run, "coordinator.json"), "utf8")) as {
-        address: string;
-        process: { pid: number };
-      };
     const before = await eventually("the coordinator", async () => {
       try {
-        return recorded();
+        return home.coordinator(run);
       } catch {
         return undefined;
       }
@@ -112,7 +107,7 @@ describe.skipIf(why)(`${count} workers whose coordinator is killed${why ? ` (ski
       });
       await allPast(first);
       const backMs = performance.now() - killedAt;
-      const now = recorded();
+      const now = home.coordinator(run);
       expect(now.process.pid).not.toBe(before.process.pid);
       expect(new Set(workers.map(({ generation }) => generation)).size).toBe(1);
       // The figures of the last second, too.

@@ -13,12 +13,6 @@ const stepMs = 150;
 /** The default of --heartbeat-timeout-ms. */
 const heartbeatTimeoutMs = 5000;
 
-interface Event {
-  readonly timeMs: number;
-  readonly kind: string;
-  readonly message: string;
-}
-
 describe.skipIf(why)(`a network that fails${why ? ` (skipped: ${why})` : ""}`, () => {
   let home: CoordHome;
   let hosts: TestHosts;
@@ -47,7 +41,7 @@ describe.skipIf(why)(`a network that fails${why ? ` (skipped: ${why})` : ""}`, (
 
   const status = () => home.json<{ state: string; generation: number; step: number }>(["status", run!]);
   const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-  const events = async () => (await home.events(run!)) as unknown as Event[];
+  const events = () => home.events(run!);
 
   async function launch(): Promise<string> {
     const output = home.path(`out${++number}`);

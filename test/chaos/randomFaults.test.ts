@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CoordHome, eventually, finalDigests } from "../support/coord.ts";
 import { processesOf } from "../support/killEverything.ts";
+import { randomNumbers } from "../support/randomNumbers.ts";
 import { slowedDown, smallRun } from "../support/smallRun.ts";
 
 interface Status {
@@ -16,15 +17,6 @@ const steps = full ? 6000 : 300;
 /** For the full number of steps. */
 const patienceMs = full ? 1_200_000 : 240_000;
 const seed = Number(process.env["COORD_CHAOS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-
-/** Numbers in [0, 1) that a printed seed gives again. */
-function randomNumbers(from: number): () => number {
-  let state = from;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, { timeout: patienceMs + 60_000 }, () => {
   let home: CoordHome;
@@ -113,10 +105,10 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, { timeout: patie
       if (full) await new Promise((resolve) => setTimeout(resolve, 6000 + 5000 * random()));
       generations.push(generationOf(home, run));
       killedAt.push(Date.now());
-      kill(coordinatorOf(home, run), "SIGKILL");
+      kill(home.coordinator(run).process.pid, "SIGKILL");
     }
     await ends(run, output);
-    const events = (await home.events(run)) as unknown as { timeMs: number; message: string }[];
+    const events = await home.events(run);
     const longest = (wanted: RegExp) =>
       Math.max(...killedAt.map((at) => events.find((e) => e.timeMs > at && wanted.test(e.message))!.timeMs - at));
     console.log(
@@ -136,7 +128,7 @@ describe(`faults at random moments (COORD_CHAOS_SEED=${seed})`, { timeout: patie
     await goesOn(run, 1);
     await new Promise((resolve) => setTimeout(resolve, budgetMs + 1000));
     expect(await status(run)).toMatchObject({ state: "training" });
-    kill(coordinatorOf(home, run), "SIGKILL");
+    kill(home.coordinator(run).process.pid, "SIGKILL");
     await ends(run, output);
   });
 
@@ -182,11 +174,6 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It has ended in between: no fault, but none of ours either.
   }
-}
-
-function coordinatorOf(home: CoordHome, run: string): number {
-  const text = readFileSync(join(home.home, "runs", run, "coordinator.json"), "utf8");
-  return (JSON.parse(text) as { process: { pid: number } }).process.pid;
 }
 
 function generationOf(home: CoordHome, run: string): number {

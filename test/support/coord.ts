@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +13,13 @@ export interface CommandResult {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** A line of a run's events.jsonl. */
+export interface RunEvent {
+  readonly timeMs: number;
+  readonly kind: string;
+  readonly message: string;
 }
 
 /** A COORD_HOME and a place for outputs of its own, and the built program in it. Run `npm run build` before. */
@@ -69,10 +77,15 @@ export class CoordHome {
   }
 
   /** What has happened in a run. */
-  async events(runId: string): Promise<{ kind: string; message: string }[]> {
+  async events(runId: string): Promise<RunEvent[]> {
     const text = await readFile(join(this.home, "runs", runId, "events.jsonl"), "utf8").catch(() => "");
     const lines = text.split("\n").filter((line) => line.endsWith("}"));
-    return lines.map((line) => JSON.parse(line) as { kind: string; message: string });
+    return lines.map((line) => JSON.parse(line) as RunEvent);
+  }
+
+  /** What the coordinator of a run has last written about itself. */
+  coordinator(runId: string): { readonly address: string; readonly process: { readonly pid: number } } {
+    return JSON.parse(readFileSync(join(this.home, "runs", runId, "coordinator.json"), "utf8"));
   }
 
   async remove(): Promise<void> {
